@@ -1,0 +1,74 @@
+"""What was seen when an artifact ran over the evaluation samples, and the verdict of a gate on it. Plain Python."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds per sample on the machine that measured (not the device's, unless it is the device)."""
+
+    median: float
+    p10: float
+    p90: float
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Shares are 0..1, drops are points (0.01 of a share metric), SQNR is dB, seconds are wall-clock.
+
+    ``data`` is ``evaluate`` or ``synthetic``. ``simulated``: not taken in the device's own runtime. ``metric``, ``value``,
+    ``interval`` and the drops are None without labels; ``agreement`` where the task has no decision; all comparisons are
+    None for the source model itself.
+    """
+
+    metric: str | None
+    value: float | None
+    interval: Interval | None
+    drop_points: float | None
+    drop_points_interval: Interval | None
+    agreement: float | None
+    agreement_interval: Interval | None
+    sqnr_db: float | None
+    latency_ms: Latency | None
+    samples: int
+    data: str
+    runtime: str
+    simulated: bool
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Measurement:
+        latency = data.get("latency_ms")
+        pairs = {
+            name: None if data[name] is None else (data[name][0], data[name][1])
+            for name in ("interval", "drop_points_interval", "agreement_interval")
+        }
+        return Measurement(**{**data, **pairs, "latency_ms": None if latency is None else Latency(**latency)})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result of one gate. ``settled``: the interval lies wholly on one side of the limit (None: no interval)."""
+
+    gate: str
+    limit: float
+    value: float | None
+    interval: Interval | None
+    result: str  # pass | fail | not_measured
+    settled: bool | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Verdict:
+        interval = data["interval"]
+        return Verdict(**{**data, "interval": None if interval is None else (interval[0], interval[1])})

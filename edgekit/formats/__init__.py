@@ -1,0 +1,138 @@
+"""The contract of a format: how an artifact is stored, described and, where possible, run.
+
+A format is a file in this package with one class:
+
+    @format_("onnx", suffixes=(".onnx",), stack="onnx", requires=("onnxruntime",))
+    class Onnx(Format): ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from edgekit.artifact import IO, Artifact, Build
+from edgekit.errors import InputError
+from edgekit.graph import Graph
+from edgekit.registry import Registry
+
+
+class Session(Protocol):
+    """A loaded model in its own runtime. Feeds and results are keyed by the artifact's *own* tensor names, in the
+    artifact's own layout and dtype (quantized where the model is)."""
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a recipe says of the source model's inputs, where its file does not: {name: shape}, {name: layout}."""
+
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    layouts: dict[str, str] = field(default_factory=dict)
+    dtypes: dict[str, str] = field(default_factory=dict)
+
+
+class Format:
+    """What each format answers. Methods import their library inside and run in the worker of ``stack``."""
+
+    name: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]]
+    stack: ClassVar[str]
+    requires: ClassVar[tuple[str, ...]]
+    #: The distribution that runs it here; None where no runtime does (then an artifact is not measured).
+    runtime: ClassVar[str | None]
+
+    def recognizes(self, path: Path, head: bytes) -> bool:
+        """Whether the first bytes (up to 4096) look like this format, whatever the suffix says."""
+        raise NotImplementedError
+
+    def files(self, path: Path) -> list[Path]:
+        """Every file that belongs to the artifact at ``path`` (an IR's .xml and .bin); they exist."""
+        return [path]
+
+    def read_io(self, path: Path, declared: Declared, build: Build | None = None) -> IO:
+        """The io of a *source* model in this format: own names, identity permutation, layout from ``declared`` or the
+        format's habit (NCHW for 4-D torch, onnx and openvino inputs, NHWC for tflite, None otherwise).
+
+        Raises:
+            InputError: the file is not this format, truncated, hostile, or does not fit what was declared.
+        """
+        raise NotImplementedError
+
+    def describe(self, artifact: Artifact) -> Graph:
+        """Tensors, operators, MACs and parameters."""
+        raise NotImplementedError
+
+    def open(self, artifact: Artifact, threads: int) -> Session:
+        """Load it in its own runtime.
+
+        Raises:
+            StepError: the runtime refuses the file.
+        """
+        raise NotImplementedError
+
+    def find_nan(self, artifact: Artifact) -> str | None:
+        """The name of the first constant that holds NaN or infinity, or None."""
+        raise NotImplementedError
+
+
+FORMATS: Registry[Format] = Registry("format", "edgekit.formats")
+
+
+def format_(
+    name: str, *, suffixes: Sequence[str], stack: str, requires: Sequence[str] = (), runtime: str | None = None
+) -> Callable[[type[Format]], type[Format]]:
+    """Register the decorated class; ``runtime`` names the distribution that runs it, None where none does here."""
+
+    def register(kind: type[Format]) -> type[Format]:
+        kind.name, kind.suffixes, kind.stack = name, tuple(suffixes), stack
+        kind.requires, kind.runtime = tuple(requires), runtime
+        FORMATS.add(name, kind(), defined_in=kind)
+        return kind
+
+    return register
+
+
+def find_format(path: Path) -> Format:
+    """The format of a model file, by what is in it; the suffix must agree.
+
+    Raises:
+        InputError: missing, empty, of no known format, or of another format than its suffix says.
+    """
+    if not path.exists():
+        raise InputError(f"no model file at {path}", where=str(path), code="missing_file")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"the model file {path} is empty", where=str(path), code="empty_file")
+    head = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(4096)
+    by_content = [known for known in FORMATS if known.recognizes(path, head)]
+    by_suffix = [known for known in FORMATS if path.suffix.lower() in known.suffixes]
+    agreed = [known for known in by_content if known in by_suffix]
+    if agreed:
+        return agreed[0]
+    if by_content:
+        raise InputError(
+            f"{path} is called `{path.suffix}` but holds a model in the format {by_content[0].name}",
+            where=str(path),
+            remedy=f"rename it to end in {by_content[0].suffixes[0]}",
+            code="wrong_format",
+        )
+    if by_suffix:
+        raise InputError(
+            f"{path} is not a {by_suffix[0].name} model, or it is truncated", where=str(path), code="wrong_format"
+        )
+    known_suffixes = ", ".join(sorted({suffix for known in FORMATS for suffix in known.suffixes}))
+    raise InputError(
+        f"{path} is in no format that edgekit knows",
+        where=str(path),
+        remedy=f"the formats' files end in {known_suffixes}",
+        code="wrong_format",
+    )
+

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgekit.formats import Format
+    from edgekit.steps import Step
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,29 @@ class TaskUse:
 
 
 @dataclass(frozen=True)
+class StepTraits:
+    """What the engine must know of a step without importing it (see ``edgekit.steps.Step``)."""
+
+    accepts: str
+    produces: str
+    stack: str
+    version: int
+    exact: bool = False
+    calibrates: bool = False
+    requires: tuple[str, ...] = ()
+    toolchain: str | None = None
+
+
+@dataclass(frozen=True)
+class FormatTraits:
+    """What the engine must know of a format without importing it; ``runtime`` is None where nothing here runs it."""
+
+    stack: str
+    requires: tuple[str, ...] = ()
+    runtime: str | None = None
+
+
+@dataclass(frozen=True)
 class Node:
     """One step of the plan. ``parent`` is a node's id, or None for the source. ``outputs`` are those that come through it.
 
@@ -69,6 +96,7 @@ class Node:
     parent: str | None
     outputs: tuple[str, ...]
     gates: dict[str, float] = field(default_factory=dict)
+    traits: StepTraits | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +123,7 @@ class Plan:
     data: Data | None
     task: TaskUse | None
     seed: int = 0
+    formats: dict[str, FormatTraits] = field(default_factory=dict)
 
     def node(self, id: str) -> Node:
         """The node of that id (KeyError if there is none)."""
@@ -103,3 +132,33 @@ class Plan:
     def children(self, id: str | None) -> list[Node]:
         """The nodes that take what ``id`` makes (None: the source)."""
         return [node for node in self.nodes if node.parent == id]
+
+
+def add_traits(plan: Plan) -> Plan:
+    """The plan with the traits of every step and format in it, so that the engine needs neither registry."""
+    from edgekit.formats import FORMATS
+    from edgekit.steps import STEPS
+
+    nodes = tuple(
+        node if node.traits else replace(node, traits=_step_traits(STEPS.get(node.step))) for node in plan.nodes
+    )
+    names = {plan.source.format, *(node.traits.produces for node in nodes if node.traits)}
+    formats = {name: _format_traits(FORMATS.get(name)) for name in names if name not in plan.formats}
+    return replace(plan, nodes=nodes, formats={**formats, **plan.formats})
+
+
+def _step_traits(step: Step) -> StepTraits:
+    return StepTraits(
+        step.accepts,
+        step.produces,
+        step.stack,
+        step.version,
+        step.exact,
+        step.calibrates,
+        step.requires,
+        step.toolchain,
+    )
+
+
+def _format_traits(known: Format) -> FormatTraits:
+    return FormatTraits(known.stack, known.requires, known.runtime)

@@ -1,8 +1,8 @@
-"""Multiply-accumulates of the operators that have any, from shapes alone: one formula per kind, shared by all formats.
+"""Multiply-accumulates of the operators that have any, from shapes alone: one formula per kind, for all formats.
 
-Shapes are those of the tensors as computed, batch included; a size that is not known (None) counts as 1, so that a model
-with a free batch is counted per sample. Counted are convolutions, transposed convolutions and matrix products; additions of
-biases, activations, pools and resizes are not.
+Shapes are those of the tensors as computed, batch included; a size that is not known (None) counts as 1, so that a
+model with a free batch is counted per sample. Counted are convolutions, transposed convolutions and matrix products;
+additions of biases, activations, pools and resizes are not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def convolution_macs(output_shape: Shape, window: Shape, input_channels: int) ->
 
 
 def transposed_convolution_macs(input_shape: Shape, window: Shape, output_channels: int) -> int:
-    """Each input number is spread over ``window`` positions of ``output_channels`` channels (those of its group only)."""
+    """Each input number goes to ``window`` positions of ``output_channels`` channels (those of its group only)."""
     return count_elements(input_shape) * count_elements(window) * output_channels
 
 

@@ -1,7 +1,7 @@
-"""What all tests share: the data outside the repository, edgekit's own cache, the installed command, the small networks.
+"""What all tests share: data outside the repository, edgekit's cache, the installed command, the small networks.
 
-Test data lie in the folder that ``EDGEKIT_TEST_DATA`` names (``../shared/data`` beside the repository by default). A test
-whose data, toolchain or program is absent is skipped with the reason; ``--require=NAME`` or
+Test data lie in the folder that ``EDGEKIT_TEST_DATA`` names (``../shared/data`` beside the repository by default). A
+test whose data, toolchain or program is absent is skipped with the reason; ``--require=NAME`` or
 ``EDGEKIT_TEST_REQUIRE=NAME,NAME`` turns that skip into a failure. NAME is the first folder of the data (``ilsvrc_val``,
 ``cifar10``, ``models``), a toolchain (``onnx2tf``) or what the test calls it (``tf25``).
 """
@@ -52,7 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def require(request: pytest.FixtureRequest) -> Require:
     """Call it when NAME is absent: it skips the test with the reason, or fails it where NAME is required."""
-    named = list(request.config.getoption("--require")) + [os.environ.get("EDGEKIT_TEST_REQUIRE", "")]
+    named = [*request.config.getoption("--require"), os.environ.get("EDGEKIT_TEST_REQUIRE", "")]
     required = {name.strip() for text in named for name in text.split(",") if name.strip()}
 
     def absent(name: str, reason: str) -> NoReturn:
@@ -119,8 +119,9 @@ def edgekit_program() -> Path:
 
 @pytest.fixture(scope="session")
 def edgekit_command(edgekit_program: Path, edgekit_environment: Path) -> EdgekitCommand:
-    """``edgekit_command("run", recipe, cwd=tmp_path)``: runs the installed command in a child process, without a terminal
-    and with nothing on standard input. ``env`` adds variables (None removes one). The exit code is the caller's to judge."""
+    """``edgekit_command("run", recipe, cwd=tmp_path)``: runs the installed command in a child process, without a
+    terminal and with nothing on standard input. ``env`` adds variables (None removes one). The caller judges the exit
+    code."""
 
     def call(
         *arguments: str | Path,

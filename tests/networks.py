@@ -1,7 +1,8 @@
 """Small torch networks with seeded weights, for tests: ``FILE:FACTORY`` in a recipe, or ``build(NAME)`` in a process.
 
 Each factory takes nothing (or options with defaults) and returns a module in eval mode whose weights, and whose batch
-norms' statistics, are the same every time. ``INPUTS`` gives each one's inputs: {factory: {input name: shape}}, batch of 1.
+norms' statistics, are the same every time. ``INPUTS`` gives each one's inputs, with a batch of 1: {factory: {input
+name: shape}}.
 """
 
 from __future__ import annotations

@@ -1,0 +1,68 @@
+"""Writing to the two streams: answers to standard output, progress, notes and errors to standard error."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+
+def prepare_streams() -> None:
+    """Never fail on a character that the terminal's encoding lacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def answer(text: str) -> None:
+    """Write what was asked for to standard output."""
+    _write(sys.stdout, text if text.endswith("\n") else text + "\n")
+
+
+def answer_json(document: dict[str, Any]) -> None:
+    """Write the one JSON document of ``--json`` to standard output."""
+    answer(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def note(text: str) -> None:
+    """Write a note for the reader to standard error."""
+    _write(sys.stderr, text + "\n")
+
+
+def is_interactive() -> bool:
+    """Whether standard error is a terminal that may be redrawn (``CI`` and ``NO_COLOR`` say that it is not)."""
+    if os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb":
+        return False
+    return sys.stderr.isatty()
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned by spaces, two between them; no line ends in a space."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def pairs(rows: Sequence[tuple[str, str]], indent: str = "") -> str:
+    """``name  value`` lines with the values aligned; further lines of a value stand below its first."""
+    width = max((len(name) for name, _ in rows), default=0)
+    lines = []
+    for name, value in rows:
+        first, *rest = value.split("\n")
+        lines.append(f"{indent}{name.ljust(width)}  {first}".rstrip())
+        lines.extend(f"{indent}{' ' * width}  {line}".rstrip() for line in rest)
+    return "\n".join(lines)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write and flush. A reader that went away (``| head``) ends the writing, not the command."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())

@@ -1,0 +1,112 @@
+"""For each output that did not pass: the step, the figures and the next command."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.report.figures import gate_text
+
+
+@dataclass(frozen=True)
+class Failure:
+    """``figures`` are lines; ``command`` is what to do next."""
+
+    output: str
+    step: str | None
+    summary: str
+    figures: tuple[str, ...]
+    command: str | None
+
+
+def find_failures(report: dict[str, Any], folder: Path, recipe: str | None = None) -> list[Failure]:
+    """The failures of a report that lies in ``folder``, in the order of its outputs; ``recipe`` is the recipe's file.
+
+    An output counts whose ``exit_code`` is not 0, so that ``--strict`` makes one of what was not measured.
+    """
+    nodes = {node["id"]: node for node in report["nodes"]}
+    return [_failure(output, nodes, folder, recipe) for output in report["outputs"] if output["exit_code"] != 0]
+
+
+def count_outputs(report: dict[str, Any]) -> str:
+    """``2 of 3 pass, 1 fails``."""
+    verdicts = [output["verdict"] for output in report["outputs"]]
+    parts = [f"{verdicts.count('pass')} of {len(verdicts)} pass"]
+    failed = verdicts.count("fail")
+    if failed:
+        parts.append(f"{failed} fail{'s' if failed == 1 else ''}")
+    if "not_measured" in verdicts:
+        parts.append(f"{verdicts.count('not_measured')} not measured")
+    return ", ".join(parts)
+
+
+def _failure(output: dict[str, Any], nodes: dict[str, Any], folder: Path, recipe: str | None) -> Failure:
+    broken = _broken_ancestor(output["node"], nodes)
+    if broken is not None and broken["status"] == "failed":
+        return _of_error(output, broken, folder)
+    if broken is not None and output["artifact"] is None:
+        return _of_gates(output, broken, broken["verdicts"], nodes, folder, recipe)
+    lost_at = nodes.get(output["lost_at"] or "")
+    return _of_gates(output, lost_at, output["verdicts"], nodes, folder, recipe)
+
+
+def _broken_ancestor(id: str | None, nodes: dict[str, Any]) -> dict[str, Any] | None:
+    """The first node on the way to ``id`` that failed or whose own gate was missed."""
+    chain = []
+    while id is not None and id in nodes:
+        chain.append(nodes[id])
+        id = nodes[id]["parent"]
+    for node in reversed(chain):
+        if node["status"] == "failed" or any(verdict["result"] == "fail" for verdict in node["verdicts"]):
+            return node
+    return None
+
+
+def _of_error(output: dict[str, Any], node: dict[str, Any], folder: Path) -> Failure:
+    error = node["error"] or {"message": "no reason was recorded", "remedy": None, "log": None, "where": None}
+    figures = [f"{label}: {error[key]}" for label, key in (("where", "where"), ("do", "remedy")) if error.get(key)]
+    log = error.get("log") or node.get("log")
+    command = None if log is None else f"less {shlex.quote(str(folder / log))}"
+    return Failure(output["output"], node["id"], f"{node['id']} failed: {error['message']}", tuple(figures), command)
+
+
+def _of_gates(
+    output: dict[str, Any],
+    node: dict[str, Any] | None,
+    verdicts: list[dict[str, Any]],
+    nodes: dict[str, Any],
+    folder: Path,
+    recipe: str | None,
+) -> Failure:
+    missed = [verdict for verdict in verdicts if verdict["result"] == "fail"]
+    open_ = [verdict for verdict in verdicts if verdict["result"] != "pass" or verdict["settled"] is False]
+    figures = tuple(gate_text(verdict) for verdict in missed or open_)
+    if missed:
+        names = ", ".join(verdict["gate"] for verdict in missed)
+        place = f"lost at {node['id']}" if node else "in the file itself"
+        summary = f"misses {names}, {place}"
+    elif open_:
+        summary = "not measured, or too few samples to tell (--strict)"
+    else:
+        summary = f"exit {output['exit_code']}"
+    return Failure(
+        output["output"], node["id"] if node else None, summary, figures, _next_command(output, node, nodes, folder, recipe)
+    )
+
+
+def _next_command(
+    output: dict[str, Any], node: dict[str, Any] | None, nodes: dict[str, Any], folder: Path, recipe: str | None
+) -> str | None:
+    """Compare the file with the one it was made from, where both are at hand; else look at the file."""
+    own = node["artifact"] if node and node["artifact"] else output["artifact"]
+    if own is None:
+        return None
+    file = shlex.quote(str(folder / own["path"]))
+    parent = nodes.get(node["parent"] or "") if node else None
+    if parent is None or parent["artifact"] is None:
+        return f"edgekit inspect {file}"
+    before = shlex.quote(str(folder / parent["artifact"]["path"]))
+    data = f" --recipe {shlex.quote(recipe)}" if recipe else ""
+    return f"edgekit compare {before} {file}{data}"

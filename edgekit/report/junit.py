@@ -1,0 +1,122 @@
+"""The report as JUnit XML: a suite per recipe, a case per node and per gate of an output.
+
+The layout is the one that pipelines read (testsuites, testsuite, properties, testcase, system-out, system-err), in the
+order that the strict schemas ask for.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+from edgekit.report.failures import find_failures
+from edgekit.report.figures import gate_text
+from edgekit.report.terminal import last_line
+
+# What XML 1.0 cannot hold.
+FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def render(report: dict[str, Any], folder: Path) -> str:
+    """The XML text, with its declaration."""
+    root = ElementTree.Element("testsuites")
+    suite = ElementTree.SubElement(root, "testsuite")
+    _add_properties(suite, report)
+    for node in report["nodes"]:
+        _add_node(suite, report, node)
+    commands = {failure.output: failure.command for failure in find_failures(report, folder)}
+    for output in report["outputs"]:
+        _add_output(suite, report, output, commands.get(output["output"]))
+    _element(suite, "system-out", last_line(report, folder))
+    _element(suite, "system-err", "")
+    for name, value in _counts(suite, report).items():
+        suite.set(name, value)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _counts(suite: ElementTree.Element, report: dict[str, Any]) -> dict[str, str]:
+    return {
+        "name": _clean(report["recipe"]["name"]),
+        "id": "0",
+        "package": "edgekit",
+        "hostname": "localhost",
+        "timestamp": report["started"][:19],
+        "time": f"{report['seconds']:.3f}",
+        "tests": str(len(suite.findall("testcase"))),
+        "failures": str(len(suite.findall("testcase/failure"))),
+        "errors": str(len(suite.findall("testcase/error"))),
+        "skipped": str(len(suite.findall("testcase/skipped"))),
+    }
+
+
+def _add_properties(suite: ElementTree.Element, report: dict[str, Any]) -> None:
+    properties = ElementTree.SubElement(suite, "properties")
+    environment = report["environment"]
+    values = {"recipe.sha256": report["recipe"]["sha256"], "python": environment.get("python", "")}
+    values["platform"] = environment.get("platform", "")
+    for name, value in values.items():
+        ElementTree.SubElement(properties, "property", name=name, value=_clean(str(value)))
+
+
+def _add_node(suite: ElementTree.Element, report: dict[str, Any], node: dict[str, Any]) -> None:
+    case = _case(suite, f"{report['recipe']['name']}.steps", node["id"], node["seconds"])
+    missed = [verdict for verdict in node["verdicts"] if verdict["result"] == "fail"]
+    if node["status"] == "failed":
+        error = node["error"] or {}
+        lines = [f"{key}: {error[key]}" for key in ("where", "remedy", "log") if error.get(key)]
+        _outcome(case, "error", error.get("message", "failed"), error.get("code", "step_failed"), lines)
+    elif node["status"] == "skipped":
+        _outcome(case, "skipped", node["reason"])
+    elif missed:
+        _outcome(case, "failure", gate_text(missed[0]), "gate", [gate_text(verdict) for verdict in missed])
+
+
+def _add_output(
+    suite: ElementTree.Element, report: dict[str, Any], output: dict[str, Any], command: str | None
+) -> None:
+    name = f"{report['recipe']['name']}.{output['output']}"
+    if not output["verdicts"]:
+        case = _case(suite, name, "made", 0.0)
+        if output["artifact"] is None:
+            _outcome(case, "skipped", "no file was made; see the step that failed")
+    for verdict in output["verdicts"]:
+        case = _case(suite, name, verdict["gate"], 0.0)
+        text = gate_text(verdict)
+        strict = output["exit_code"] == 6 and (verdict["result"] == "not_measured" or verdict["settled"] is False)
+        if verdict["result"] == "fail" or strict:
+            lines = [text]
+            if output["lost_at"]:
+                lines.append(f"lost at {output['lost_at']}")
+            if command:
+                lines.append(f"next: {command}")
+            _outcome(case, "failure", text, "strict" if strict and verdict["result"] != "fail" else "gate", lines)
+        elif verdict["result"] == "not_measured":
+            _outcome(case, "skipped", text)
+
+
+def _case(suite: ElementTree.Element, classname: str, name: str, seconds: float) -> ElementTree.Element:
+    return ElementTree.SubElement(
+        suite, "testcase", classname=_clean(classname), name=_clean(name), time=f"{seconds:.3f}"
+    )
+
+
+def _outcome(
+    case: ElementTree.Element, kind: str, message: str, type_: str | None = None, lines: list[str] | None = None
+) -> None:
+    element = _element(case, kind, "\n".join(lines or ()))
+    element.set("message", _clean(message))
+    if type_ is not None:
+        element.set("type", type_)
+
+
+def _element(parent: ElementTree.Element, name: str, text: str) -> ElementTree.Element:
+    element = ElementTree.SubElement(parent, name)
+    element.text = _clean(text) or None
+    return element
+
+
+def _clean(text: str) -> str:
+    return FORBIDDEN.sub("?", text)

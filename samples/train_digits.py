@@ -1,7 +1,7 @@
-"""Trains the quickstart's network and writes its weights: ``python samples/train_digits.py`` (under a minute on 2 cores).
+"""Trains the quickstart's network and writes its weights: ``python samples/train_digits.py``, 20 s on 2 cores.
 
-The same seed gives the same training on one machine; another processor or another torch may round differently, which moves
-the accuracy by a few of the 1,200 evaluation digits.
+The same seed gives the same training on one machine; another processor or another torch may round differently, which
+moves the accuracy by a few of the 1,200 evaluation digits.
 """
 
 from __future__ import annotations

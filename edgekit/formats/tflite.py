@@ -1,0 +1,183 @@
+"""TensorFlow Lite (.tflite): described from the file itself, run by LiteRT."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.artifact import IO, Artifact, Build, Tensor
+from edgekit.errors import InputError, StepError
+from edgekit.formats import Declared, Format, Session, format_
+from edgekit.formats.tflite_costs import count_macs, count_params
+from edgekit.formats.tflite_flatbuffer import (
+    IDENTIFIER,
+    Signature,
+    StoredModel,
+    StoredTensor,
+    Subgraph,
+    read_model,
+)
+from edgekit.formats.tflite_operators import operator_name, read_attributes
+from edgekit.graph import Graph, Operator, Quantization, TensorInfo
+
+
+@format_("tflite", suffixes=(".tflite",), stack="litert", requires=("ai-edge-litert",), runtime="ai-edge-litert")
+class TensorFlowLite(Format):
+    """Own names are the signature's where exactly one names every input and output, else the tensors'."""
+
+    def recognizes(self, path: Path, head: bytes) -> bool:
+        return head[4:8] == IDENTIFIER
+
+    def read_io(self, path: Path, declared: Declared, build: Build | None = None) -> IO:
+        """See ``Format.read_io``. A size that the file leaves free is the one the runtime takes unless told (1)."""
+        io = read_own_io(read_model(path))
+        for tensor in io.inputs:
+            shape = declared.shapes.get(tensor.name)
+            if shape is not None and tuple(shape) != tensor.shape:
+                raise InputError(
+                    f"the input `{tensor.name}` of {path} has the shape {list(tensor.shape)}, not {list(shape)}",
+                    where=str(path),
+                    remedy="leave the shape out: it is read from the file",
+                    code="wrong_shape",
+                )
+        layouts = {
+            tensor.name: declared.layouts.get(tensor.name, "NHWC" if len(tensor.shape) == 4 else None)
+            for tensor in io.inputs
+        }
+        return IO(tuple(_with_layout(tensor, layouts[tensor.name]) for tensor in io.inputs), io.outputs)
+
+    def describe(self, artifact: Artifact) -> Graph:
+        """The first subgraph; how many there are is in the metadata.
+
+        Raises:
+            InputError: the file is truncated or inconsistent.
+        """
+        return describe_model(read_model(artifact.path))
+
+    def open(self, artifact: Artifact, threads: int) -> Session:
+        return _LiteRtSession(artifact.path, threads)
+
+    def find_nan(self, artifact: Artifact) -> str | None:
+        model = read_model(artifact.path)
+        for subgraph in model.subgraphs:
+            for tensor in subgraph.tensors:
+                constant = model.read_constant(tensor) if tensor.dtype.startswith("float") else None
+                if constant is not None and not np.isfinite(constant).all():
+                    return tensor.name
+        return None
+
+
+def read_own_io(model: StoredModel) -> IO:
+    """The io of a model against itself: own names, identity permutation, no layout."""
+    subgraph = model.main
+    input_names, output_names = _own_names(model, subgraph)
+    return IO(
+        tuple(_io_tensor(name, subgraph.tensors[index]) for name, index in input_names.items()),
+        tuple(_io_tensor(name, subgraph.tensors[index]) for name, index in output_names.items()),
+    )
+
+
+def describe_model(model: StoredModel) -> Graph:
+    """The Graph of the first subgraph; operators keep their place in it as their index."""
+    subgraph = model.main
+    constants = _find_constants(model, subgraph)
+    tensors = tuple(_describe_tensor(tensor, index in constants) for index, tensor in enumerate(subgraph.tensors))
+    counted: set[int] = set()
+    operators: list[Operator] = []
+    for index, stored in enumerate(subgraph.operators):
+        code = model.codes[stored.opcode]
+        name = operator_name(code)
+        attributes = {} if stored.options is None else read_attributes(model.data, *stored.options)
+        outputs = [subgraph.tensors[output] for output in stored.outputs if output >= 0]
+        operators.append(
+            Operator(
+                index=index,
+                type=name,
+                version=code.version,
+                inputs=stored.inputs,
+                outputs=stored.outputs,
+                name=outputs[0].name if outputs else "",
+                attributes=attributes,
+                macs=count_macs(name, attributes, stored, subgraph.tensors),
+                params=count_params(name, stored, subgraph.tensors, constants, counted),
+            )
+        )
+    metadata: dict[str, Any] = {"description": model.description, "subgraphs": len(model.subgraphs)}
+    metadata |= {"signatures": [signature.key for signature in model.signatures], "metadata": list(model.metadata)}
+    metadata["external_buffers"] = sum(buffer.external for buffer in model.buffers)
+    return Graph("tflite", tensors, tuple(operators), subgraph.inputs, subgraph.outputs, metadata)
+
+
+def _find_constants(model: StoredModel, subgraph: Subgraph) -> set[int]:
+    """Constant tensors, and those that a DEQUANTIZE makes of one (weights stored as float16)."""
+    constants = {index for index, tensor in enumerate(subgraph.tensors) if model.is_constant(tensor)}
+    for operator in subgraph.operators:
+        name = operator_name(model.codes[operator.opcode])
+        if name == "DEQUANTIZE" and operator.inputs and operator.inputs[0] in constants:
+            constants.update(operator.outputs)
+    return constants
+
+
+class _LiteRtSession:
+    """LiteRT's interpreter with its default delegate (XNNPACK), fed by the artifact's own names."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        model = read_model(path)
+        self._inputs, self._outputs = _own_names(model, model.main)
+        try:
+            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise StepError(
+                f"LiteRT cannot load {path.name}: {reason}", where=str(path), code="runtime_refused"
+            ) from error
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        for name, index in self._inputs.items():
+            self._interpreter.set_tensor(index, feeds[name])
+        self._interpreter.invoke()
+        return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
+
+
+def _own_names(model: StoredModel, subgraph: Subgraph) -> tuple[dict[str, int], dict[str, int]]:
+    """({input name: tensor index}, {output name: tensor index}) in the subgraph's order."""
+    signatures = [signature for signature in model.signatures if signature.subgraph == 0]
+    signature = signatures[0] if len(signatures) == 1 else Signature("", {}, {})
+    return (
+        _name_tensors(subgraph, subgraph.inputs, signature.inputs),
+        _name_tensors(subgraph, subgraph.outputs, signature.outputs),
+    )
+
+
+def _name_tensors(subgraph: Subgraph, indices: tuple[int, ...], named: Mapping[str, int]) -> dict[str, int]:
+    if sorted(named.values()) == sorted(indices):
+        return {name: index for index in indices for name, other in named.items() if other == index}
+    names = [subgraph.tensors[index].name for index in indices]
+    if len(set(names)) < len(names):  # nothing in the format forbids it; the position then tells them apart
+        names = [f"{name}:{place}" if names.count(name) > 1 else name for place, name in enumerate(names)]
+    return dict(zip(names, indices, strict=True))
+
+
+def _io_tensor(name: str, tensor: StoredTensor) -> Tensor:
+    return Tensor(name, name, tensor.default_shape, tensor.dtype, quantization=_quantization(tensor))
+
+
+def _with_layout(tensor: Tensor, layout: str | None) -> Tensor:
+    return Tensor(tensor.name, tensor.source_name, tensor.shape, tensor.dtype, None, tensor.quantization, layout)
+
+
+def _describe_tensor(tensor: StoredTensor, constant: bool) -> TensorInfo:
+    return TensorInfo(tensor.name, tensor.shape, tensor.dtype, constant, _quantization(tensor))
+
+
+def _quantization(tensor: StoredTensor) -> Quantization | None:
+    if not tensor.scale:
+        return None
+    zero_point = tensor.zero_point or (0,) * len(tensor.scale)
+    return Quantization(tensor.scale, zero_point, tensor.axis if len(tensor.scale) > 1 else None)

@@ -22,6 +22,7 @@ import typer
 
 from edgekit.cli.terminal import answer_json, note
 from edgekit.errors import BugError, EdgekitError, InputError, Interrupted, StepError, Terminated
+from edgekit.report.figures import visible
 
 # The command line's own errors: the class above BadParameter, wherever this version of Typer keeps it.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -70,7 +71,10 @@ def explain(error: BaseException) -> EdgekitError:
         return Interrupted("aborted")
     if isinstance(error, OSError) and error.errno in FULL_DISK:
         return StepError(
-            f"no space: {error.strerror}", where=_file_of(error), remedy="free some space and run again", code="disk_full"
+            f"no space: {error.strerror}",
+            where=_file_of(error),
+            remedy="free some space and run again",
+            code="disk_full",
         )
     if isinstance(error, OSError) and error.errno in WRONG_PATH and error.filename is not None:
         return InputError(f"{error.strerror}", where=_file_of(error), code="unusable_path")
@@ -97,7 +101,7 @@ def error_text(error: EdgekitError) -> str:
 
 
 def _one_line(text: str) -> str:
-    return "; ".join(part.strip() for part in text.splitlines() if part.strip())
+    return visible("; ".join(part.strip() for part in text.splitlines() if part.strip()))
 
 
 def _file_of(error: OSError) -> str | None:

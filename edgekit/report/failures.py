@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.report.figures import gate_text
+from edgekit.report.figures import gate_text, visible
 
 
 @dataclass(frozen=True)
 class Failure:
-    """``figures`` are lines; ``command`` is what to do next."""
+    """``output`` names one, or several that failed at the same place; ``figures`` are lines; ``command`` is what to do
+    next."""
 
     output: str
     step: str | None
@@ -27,7 +28,16 @@ def find_failures(report: dict[str, Any], folder: Path, recipe: str | None = Non
     An output counts whose ``exit_code`` is not 0, so that ``--strict`` makes one of what was not measured.
     """
     nodes = {node["id"]: node for node in report["nodes"]}
-    return [_failure(output, nodes, folder, recipe) for output in report["outputs"] if output["exit_code"] != 0]
+    found: list[Failure] = []
+    for output in report["outputs"]:
+        if output["exit_code"] != 0:
+            failure = _failure(output, nodes, folder, recipe)
+            same = [old for old in found if replace(old, output=failure.output) == failure]
+            if same:
+                found[found.index(same[0])] = replace(failure, output=f"{same[0].output}, {failure.output}")
+            else:
+                found.append(failure)
+    return found
 
 
 def count_outputs(report: dict[str, Any]) -> str:
@@ -65,11 +75,14 @@ def _broken_ancestor(id: str | None, nodes: dict[str, Any]) -> dict[str, Any] | 
 
 
 def _of_error(output: dict[str, Any], node: dict[str, Any], folder: Path) -> Failure:
-    error = node["error"] or {"message": "no reason was recorded", "remedy": None, "log": None, "where": None}
-    figures = [f"{label}: {error[key]}" for label, key in (("where", "where"), ("do", "remedy")) if error.get(key)]
+    error = node["error"] or {"message": "no reason was recorded"}
+    figures = [
+        f"{name}: {visible(error[key])}" for name, key in (("where", "where"), ("do", "remedy")) if error.get(key)
+    ]
+    summary = f"{node['id']} failed: {visible(error['message'])}"
     log = error.get("log") or node.get("log")
     command = None if log is None else f"less {shlex.quote(str(folder / log))}"
-    return Failure(output["output"], node["id"], f"{node['id']} failed: {error['message']}", tuple(figures), command)
+    return Failure(output["output"], node["id"], summary, tuple(figures), command)
 
 
 def _of_gates(
@@ -92,7 +105,11 @@ def _of_gates(
     else:
         summary = f"exit {output['exit_code']}"
     return Failure(
-        output["output"], node["id"] if node else None, summary, figures, _next_command(output, node, nodes, folder, recipe)
+        output["output"],
+        node["id"] if node else None,
+        summary,
+        figures,
+        _next_command(output, node, nodes, folder, recipe),
     )
 
 

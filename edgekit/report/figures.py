@@ -83,12 +83,18 @@ def gate_figure(gate: str, value: float | None) -> str:
     return metric(value)
 
 
+def visible(text: str) -> str:
+    """The text without control characters: names in a model file are not to move a reader's cursor."""
+    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
+
+
 def gate_text(verdict: dict[str, Any]) -> str:
     """One verdict in words: ``max_drop 1.00 points: 2.10 points (1.20 .. 3.00), fail``."""
     gate = verdict["gate"]
     value = gate_figure(gate, verdict["value"])
     if verdict["value"] is not None and verdict["interval"] is not None:
-        low, high = (gate_figure(gate, bound) for bound in verdict["interval"])
+        unit = gate_figure(gate, 0.0).removeprefix(gate_figure(gate, 0.0).split()[0])
+        low, high = (gate_figure(gate, bound).removesuffix(unit) for bound in verdict["interval"])
         value += f" ({low} .. {high})"
     settled = ", not settled" if verdict["settled"] is False else ""
     return f"{gate} {gate_figure(gate, verdict['limit'])}: {value}, {verdict['result'].replace('_', ' ')}{settled}"

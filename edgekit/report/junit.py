@@ -26,9 +26,10 @@ def render(report: dict[str, Any], folder: Path) -> str:
     _add_properties(suite, report)
     for node in report["nodes"]:
         _add_node(suite, report, node)
-    commands = {failure.output: failure.command for failure in find_failures(report, folder)}
+    failures = find_failures(report, folder)
     for output in report["outputs"]:
-        _add_output(suite, report, output, commands.get(output["output"]))
+        command = next((found.command for found in failures if output["output"] in found.output.split(", ")), None)
+        _add_output(suite, report, output, command)
     _element(suite, "system-out", last_line(report, folder))
     _element(suite, "system-err", "")
     for name, value in _counts(suite, report).items():

@@ -48,10 +48,12 @@ def outputs_table(report: dict[str, Any], *, colour: bool = False) -> str:
 def table_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
     """The table's cells, its header first."""
     header = ("output", "size", metric_name(report), "drop in points (95 %)", "agreement", "SQNR", "verdict")
-    rows = [header]
+    rows: list[tuple[str, ...]] = [header]
     source = report["source"]
     if source is not None:
-        rows.append((f"source ({source['format']})", figures.size(source["bytes"]), *_measured(source["measurement"]), ""))
+        rows.append(
+            (f"source ({source['format']})", figures.size(source["bytes"]), *_measured(source["measurement"]), "")
+        )
     for output in report["outputs"]:
         artifact = output["artifact"]
         verdict = output["verdict"].replace("_", " ")

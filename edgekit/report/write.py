@@ -13,7 +13,7 @@ from edgekit.registry import did_you_mean
 from edgekit.report import junit, markdown
 from edgekit.report.document import report_text
 
-# view -> (its file in the output folder, how it is made from the report, the folder that paths are shown with, the recipe).
+# view -> (its file in the output folder, how it is made of the report, the folder before its paths, the recipe's file).
 VIEWS: dict[str, tuple[str, Callable[[dict[str, Any], Path, str | None], str]]] = {
     "json": ("report.json", lambda report, folder, recipe: report_text(report)),
     "junit": ("junit.xml", lambda report, folder, recipe: junit.render(report, folder)),
@@ -57,7 +57,7 @@ def write_views(report: dict[str, Any], folder: Path, recipe: str | None = None)
 
 
 def write_view(report: dict[str, Any], request: Request, folder: Path, recipe: str | None = None) -> Path:
-    """Write one view of ``report`` to where ``request`` says; ``folder`` is the output folder that its commands name."""
+    """Write one view of ``report`` to where ``request`` says; ``folder`` stands before the paths in its commands."""
     render = VIEWS[request.view][1]
     write_text(request.path, render(report, folder, recipe))
     return request.path

@@ -1,0 +1,132 @@
+"""The onnx format: one `.onnx` file (and its external data), run by ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.artifact import IO, Artifact, Build, Tensor
+from edgekit.errors import InputError, StepError
+from edgekit.formats import Declared, Format, Session, format_
+from edgekit.formats.onnx_file import all_tensors, external_files, graph_inputs, looks_like_onnx, read_model
+from edgekit.graph import Graph
+
+
+class OnnxSession:
+    """An ONNX Runtime session; results in the model's order of outputs."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._names = [output.name for output in session.get_outputs()]
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return dict(zip(self._names, self._session.run(self._names, dict(feeds)), strict=True))
+
+
+def open_session(model: Path | bytes, threads: int) -> Any:
+    """An ONNX Runtime session on the CPU with that many threads, for a file or serialized model.
+
+    Threads that wait do not spin: several workers share the machine. Raises StepError if ONNX Runtime refuses the model.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = max(1, threads)
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(
+            model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's errors share no base class of their own
+        raise StepError(
+            f"ONNX Runtime refuses the model: {' '.join(str(error).split())[:300]}",
+            where=None if isinstance(model, bytes) else str(model),
+            remedy="an operator it names is not one that ONNX Runtime runs on the CPU",
+            code="runtime_refused",
+        ) from error
+
+
+@format_("onnx", suffixes=(".onnx",), stack="onnx", requires=("onnx", "onnxruntime"), runtime="onnxruntime")
+class Onnx(Format):
+    """ONNX models; inputs and outputs keep the order of the file."""
+
+    def recognizes(self, path: Path, head: bytes) -> bool:
+        return looks_like_onnx(head)
+
+    def files(self, path: Path) -> list[Path]:
+        return [path, *external_files(path, read_model(path, with_data=False))]
+
+    def read_io(self, path: Path, declared: Declared, build: Build | None = None) -> IO:
+        if build is not None:
+            raise InputError(f"{path} is a whole model: it takes no factory, options or weights", where=str(path))
+        import onnx
+
+        model = read_model(path, with_data=False)
+        try:
+            onnx.checker.check_model(path)
+        except onnx.checker.ValidationError as error:
+            text = " ".join(str(error).split())[:300]
+            raise InputError(f"{path} is not valid ONNX: {text}", where=str(path), code="unreadable_model") from error
+        inputs = [_tensor(value) for value in graph_inputs(model)]
+        known = {tensor.name for tensor in inputs}
+        for name in declared.shapes:
+            if name not in known:
+                raise InputError(
+                    f"{path.name} has no input `{name}`; its inputs are {', '.join(sorted(known))}", where=str(path)
+                )
+        return IO(
+            tuple(_declare(path, tensor, declared) for tensor in inputs),
+            tuple(_tensor(value) for value in model.graph.output),
+        )
+
+    def describe(self, artifact: Artifact) -> Graph:
+        from edgekit.formats.onnx_graph import describe_model
+
+        return describe_model(read_model(artifact.path))
+
+    def open(self, artifact: Artifact, threads: int) -> Session:
+        return OnnxSession(open_session(artifact.path, threads))
+
+    def find_nan(self, artifact: Artifact) -> str | None:
+        from onnx import numpy_helper
+
+        for tensor in all_tensors(read_model(artifact.path)):
+            array = numpy_helper.to_array(tensor)
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                return str(tensor.name) or "an unnamed constant"
+        return None
+
+
+def _tensor(value: Any) -> Tensor:
+    from onnx import helper
+
+    kind = value.type.tensor_type
+    sizes = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
+    dtype = str(helper.tensor_dtype_to_np_dtype(kind.elem_type)) if kind.elem_type else "float32"
+    return Tensor(value.name, value.name, sizes, dtype)
+
+
+def _declare(path: Path, tensor: Tensor, declared: Declared) -> Tensor:
+    """The input with its free sizes as declared; a free first size alone is a batch of 1."""
+    own, wanted = tensor.shape, declared.shapes.get(tensor.name)
+    if wanted is not None:
+        fits = len(own) == len(wanted) and all(a is None or a == b for a, b in zip(own, wanted, strict=True))
+        if not fits:
+            raise InputError(f"input `{tensor.name}` of {path.name} is {own}, not {tuple(wanted)}", where=str(path))
+        shape: tuple[int | None, ...] = tuple(wanted)
+    elif None in own[1:]:
+        raise InputError(
+            f"input `{tensor.name}` of {path.name} has free sizes: {own}",
+            where=str(path),
+            remedy=f"declare them: model.inputs: {{{tensor.name}: {{shape: [...]}}}}",
+            code="inputs_not_declared",
+        )
+    else:
+        shape = tuple(1 if size is None else size for size in own)
+    layout = declared.layouts.get(tensor.name, "NCHW" if len(shape) == 4 else None)
+    return Tensor(tensor.name, tensor.name, shape, tensor.dtype, layout=layout)

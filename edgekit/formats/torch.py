@@ -1,0 +1,162 @@
+"""The torch format: a `.pt2` exported program, a TorchScript archive, or a Python file whose factory builds the module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.artifact import IO, Artifact, Build, Tensor
+from edgekit.errors import InputError
+from edgekit.formats import Declared, Format, Session, format_
+from edgekit.formats.torch_load import Program, first_line, load_program, order_inputs, to_tensors
+from edgekit.graph import Graph
+
+# A ZIP archive of PyTorch's starts with one of these members.
+_MEMBERS = (b"data.pkl", b"archive_format", b"constants.pkl", b"/code/", b"byteorder", b"serialized_exported_program")
+
+
+class TorchSession:
+    """A module in evaluation mode, without gradients."""
+
+    def __init__(self, program: Program, names: Sequence[str], threads: int) -> None:
+        import torch
+
+        torch.set_num_threads(max(1, threads))
+        self._program = program
+        self._names = tuple(names)
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        import torch
+
+        with torch.inference_mode():
+            results = self._program.run(to_tensors(feeds, self._names))
+        return {name: value.numpy() for name, value in results.items()}
+
+
+@format_(
+    "torch",
+    suffixes=(".pt2", ".pt", ".pth", ".ts", ".py"),
+    stack="torch",
+    requires=("torch",),
+    runtime="torch",
+)
+class Torch(Format):
+    """PyTorch models, run by PyTorch itself."""
+
+    def recognizes(self, path: Path, head: bytes) -> bool:
+        if head.startswith(b"PK\x03\x04"):
+            return any(member in head for member in _MEMBERS)
+        if path.suffix.lower() == ".py":
+            return b"\0" not in head
+        # A bare pickle, which PyTorch wrote before 1.6: recognized so that it can be refused by name.
+        return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and self._is_mine(path)
+
+    def read_io(self, path: Path, declared: Declared, build: Build | None = None) -> IO:
+        """Runs the model once on zeros to see its outputs. A `.pt2` says its own inputs; the others need ``declared``."""
+        program = load_program(path, build)
+        inputs = _read_inputs(path, program, declared)
+        outputs = _run_on_zeros(path, program, inputs)
+        return IO(inputs, tuple(Tensor(n, n, tuple(v.shape), _dtype_name(v)) for n, v in outputs.items()))
+
+    def describe(self, artifact: Artifact) -> Graph:
+        from edgekit.formats.torch_trace import trace
+
+        program = load_program(artifact.path, artifact.build)
+        return trace(program, artifact.io)
+
+    def open(self, artifact: Artifact, threads: int) -> Session:
+        program = load_program(artifact.path, artifact.build)
+        return TorchSession(program, [tensor.name for tensor in artifact.io.inputs], threads)
+
+    def find_nan(self, artifact: Artifact) -> str | None:
+        program = load_program(artifact.path, artifact.build)
+        for name, value in program.module.state_dict().items():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                return str(name)
+        return None
+
+    def _is_mine(self, path: Path) -> bool:
+        return path.suffix.lower() in self.suffixes
+
+
+def example_feeds(inputs: Sequence[Tensor]) -> dict[str, np.ndarray]:
+    """Zeros for each input; a free size is 1."""
+    return {t.name: np.zeros([1 if size is None else size for size in t.shape], t.dtype) for t in inputs}
+
+
+def _read_inputs(path: Path, program: Program, declared: Declared) -> tuple[Tensor, ...]:
+    if program.examples is not None:
+        names = program.parameters
+        _refuse_unknown(path, declared, names)
+        shapes = [
+            _merge(path, name, shape, declared.shapes.get(name))
+            for name, (shape, _) in zip(names, program.examples, strict=True)
+        ]
+        dtypes = [dtype for _, dtype in program.examples]
+    else:
+        if not declared.shapes:
+            raise InputError(
+                f"{path.name} does not say which inputs it takes",
+                where=str(path),
+                remedy="declare them: model.inputs: {NAME: {shape: [1, 3, 224, 224]}}, or --shape NAME=1x3x224x224",
+                code="inputs_not_declared",
+            )
+        names = order_inputs(list(declared.shapes), program.parameters)
+        shapes = [declared.shapes[name] for name in names]
+        dtypes = [declared.dtypes.get(name, "float32") for name in names]
+    return tuple(
+        Tensor(name, name, shape, dtype, layout=declared.layouts.get(name, "NCHW" if len(shape) == 4 else None))
+        for name, shape, dtype in zip(names, shapes, dtypes, strict=True)
+    )
+
+
+def _refuse_unknown(path: Path, declared: Declared, names: Sequence[str]) -> None:
+    unknown = [name for name in declared.shapes if name not in names]
+    if unknown:
+        raise InputError(f"{path.name} has no input `{unknown[0]}`; its inputs are {', '.join(names)}", where=str(path))
+
+
+def _merge(path: Path, name: str, own: tuple[int | None, ...], declared: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The file's own shape with its free sizes filled from what was declared; a free first size alone is a batch of 1."""
+    if declared is not None:
+        fits = len(own) == len(declared) and all(a is None or a == b for a, b in zip(own, declared, strict=True))
+        if not fits:
+            raise InputError(f"input `{name}` of {path.name} is {own}, not {tuple(declared)}", where=str(path))
+        return tuple(declared)
+    if None in own[1:]:
+        raise InputError(
+            f"input `{name}` of {path.name} has free sizes: {own}",
+            where=str(path),
+            remedy=f"declare them: model.inputs: {{{name}: {{shape: [...]}}}}",
+            code="inputs_not_declared",
+        )
+    return tuple(1 if size is None else size for size in own)
+
+
+def _run_on_zeros(path: Path, program: Program, inputs: Sequence[Tensor]) -> dict[str, Any]:
+    import torch
+
+    feeds = example_feeds(inputs)
+    try:
+        with torch.no_grad():
+            return program.run(to_tensors(feeds, [tensor.name for tensor in inputs]))
+    except InputError:
+        raise
+    except Exception as error:
+        shapes = ", ".join(f"{t.name} {'x'.join(map(str, t.shape))} {t.dtype}" for t in inputs)
+        raise InputError(
+            f"{path.name} does not run on {shapes}: {type(error).__name__}: {first_line(error)}",
+            where=str(path),
+            remedy="correct the shapes under model.inputs",
+            code="model_does_not_run",
+        ) from error
+
+
+def _dtype_name(tensor: Any) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+__all__ = ["Torch", "TorchSession", "example_feeds"]

@@ -1,0 +1,182 @@
+"""torch -> onnx, by PyTorch's own exporters."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from edgekit.artifact import Artifact
+from edgekit.errors import InputError, StepError
+from edgekit.formats.onnx_file import opset_of, write_model
+from edgekit.formats.torch import example_feeds
+from edgekit.formats.torch_load import EXPORTED, Program, first_line, load_program, to_tensors
+from edgekit.steps import Context, Produced, StepOptions, step
+
+# The opset each exporter is asked for unless the options say: dynamo writes 18 or later only.
+DEFAULT_OPSET = {"torchscript": 17, "dynamo": 18}
+
+
+class Options(StepOptions):
+    exporter: Literal["auto", "dynamo", "torchscript"] = Field(
+        "auto", description="torchscript takes half a second, dynamo several; auto tries them in that order"
+    )
+    opset: int | None = Field(
+        None, ge=11, le=25, description="ONNX opset; 17 from torchscript and 18 from dynamo unless given"
+    )
+
+
+@step(
+    "torch_to_onnx",
+    accepts="torch",
+    produces="onnx",
+    stack="torch",
+    version=1,
+    options=Options,
+    exact=True,
+    requires=("torch", "onnx"),
+)
+def torch_to_onnx(context: Context, artifact: Artifact, options: Options) -> Produced:
+    """Export a PyTorch model to ONNX with a fixed batch, names of inputs and outputs kept."""
+    import onnx
+    import torch
+
+    torch.set_num_threads(max(1, context.threads))
+    program = load_program(artifact.path, artifact.build)
+    feeds = example_feeds(artifact.io.inputs)
+    examples = to_tensors(feeds, [tensor.name for tensor in artifact.io.inputs])
+    path = context.workdir / f"{context.stem}.onnx"
+    exporters = ["torchscript", "dynamo"] if options.exporter == "auto" else [options.exporter]
+    failures: list[Exception] = []
+    for exporter in exporters:
+        opset = options.opset or DEFAULT_OPSET[exporter]
+        try:
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                EXPORTERS[exporter](program, examples, artifact, opset, path)
+            model = onnx.load_model(path)
+            _check_opset(exporter, opset, model)
+            break
+        except InputError:
+            raise
+        except Exception as error:
+            context.log.warning("the %s exporter failed: %s", exporter, error, exc_info=True)
+            failures.append(error)
+    else:
+        raise _refused(artifact.path, exporters, failures)
+    write_model(model, path)
+    notes = [f"the {exporters[0]} exporter refused the model; exported by {exporter}"] if failures else []
+    return Produced(path, _read_io(model, artifact), tuple(notes))
+
+
+def _export_torchscript(program: Program, examples: list[Any], artifact: Artifact, opset: int, path: Path) -> None:
+    import torch
+
+    torch.onnx.export(
+        _flat(program),
+        tuple(examples),
+        path,
+        input_names=[tensor.name for tensor in artifact.io.inputs],
+        output_names=[tensor.name for tensor in artifact.io.outputs],
+        opset_version=opset,
+        dynamo=False,
+        verbose=False,
+    )
+
+
+def _export_dynamo(program: Program, examples: list[Any], artifact: Artifact, opset: int, path: Path) -> None:
+    import torch
+
+    exportable: Any = program.exported if program.kind == EXPORTED else _flat(program)
+    torch.onnx.export(
+        exportable,
+        () if program.kind == EXPORTED else tuple(examples),
+        path,
+        input_names=[tensor.name for tensor in artifact.io.inputs],
+        output_names=[tensor.name for tensor in artifact.io.outputs],
+        opset_version=opset,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+
+
+EXPORTERS = {"torchscript": _export_torchscript, "dynamo": _export_dynamo}
+
+
+def _flat(program: Program) -> Any:
+    """A module that takes the input tensors one by one and returns a tuple of the output tensors."""
+    import torch
+
+    class Flat(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = program.module
+            self.training = False
+
+        def forward(self, *tensors: Any) -> tuple[Any, ...]:
+            return tuple(program.run(tensors).values())
+
+        def train(self, mode: bool = True) -> Any:
+            # The model is in evaluation mode already, and an exported program refuses to be asked.
+            return self
+
+    return Flat()
+
+
+def _check_opset(exporter: str, wanted: int, model: Any) -> None:
+    found = opset_of(model)
+    if found != wanted:
+        raise StepError(
+            f"the {exporter} exporter wrote opset {found} where {wanted} was asked for",
+            where="torch_to_onnx",
+            remedy=f"ask for opset {found}" + (", or use exporter: torchscript" if exporter == "dynamo" else ""),
+            code="opset_changed",
+        )
+
+
+def _read_io(model: Any, artifact: Artifact) -> Any:
+    """The source's io: names are kept; shapes and dtypes are those of the source, which the export fixed."""
+    inputs = [value.name for value in model.graph.input]
+    outputs = [value.name for value in model.graph.output]
+    missing = [tensor.name for tensor in artifact.io.inputs if tensor.name not in inputs]
+    if missing:
+        raise StepError(
+            f"the model does not use its input `{missing[0]}`, so the exporter dropped it",
+            where="torch_to_onnx",
+            remedy="leave it out of the model's call, or use it",
+        )
+    if outputs != [tensor.name for tensor in artifact.io.outputs]:
+        raise StepError(f"the exporter wrote the outputs {', '.join(outputs)}", where="torch_to_onnx")
+    return replace(artifact.io, inputs=tuple(replace(tensor) for tensor in artifact.io.inputs))
+
+
+def _refused(path: Path, exporters: list[str], failures: list[Exception]) -> StepError:
+    """One error for all exporters, naming the operator that the first of them did not know."""
+    for error in failures:
+        if isinstance(error, StepError):
+            return error
+    operators = [name for name in (_operator_in(error) for error in failures) if name]
+    reason = first_line(failures[0])
+    what = f"operator `{operators[0]}` is not supported" if operators else f"{type(failures[0]).__name__}: {reason}"
+    return StepError(
+        f"{' and '.join(exporters)} cannot export {path.name} to ONNX: {what}",
+        where=operators[0] if operators else "torch_to_onnx",
+        remedy="replace the operator in the model, or try another opset or exporter",
+        code="operator_refused" if operators else "step_failed",
+    )
+
+
+def _operator_in(error: BaseException) -> str | None:
+    """The operator that an exporter's message says it does not know (``aten::x``)."""
+    cause: BaseException | None = error
+    while cause is not None:
+        found = re.search(r"(?:operator|decomposition|function for|converting)\W+(?:')?((?:aten|prim|prims|torchvision|[a-z_]\w*)(?:::|\.)[\w.]+)", str(cause))
+        if found:
+            return found.group(1)
+        cause = cause.__cause__ or cause.__context__
+    return None

@@ -1,0 +1,169 @@
+"""What a target profile may say: the facts about one device, each with its source or marked as unknown."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import Field, field_validator, model_validator
+
+from edgekit.validation import Written
+
+Value = TypeVar("Value")
+
+
+class Fact(Written, Generic[Value]):
+    """``{value, source}``, or ``{unknown: what was searched}``. ``note`` may add a condition."""
+
+    value: Value | None = None
+    source: str | None = Field(None, min_length=1)
+    unknown: str | None = Field(None, min_length=1)
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Fact[Value]:
+        if self.unknown is not None:
+            if self.value is not None or self.source is not None:
+                raise ValueError("a fact is either {value, source} or {unknown: what was searched}, not both")
+        elif self.value is None:
+            raise ValueError("a fact is {value, source}, or {unknown: what was searched}")
+        elif self.source is None:
+            raise ValueError("a fact needs its `source` beside `value`")
+        return self
+
+    @property
+    def known(self) -> bool:
+        return self.unknown is None
+
+
+class Precision(Written):
+    """The types of one precision: of the stored weights, of what flows between operators, of inputs and outputs."""
+
+    weights: Fact[str]
+    activations: Fact[str]
+    io: Fact[list[str]]
+
+
+Spread = Literal["per_tensor", "per_channel"]
+
+
+class Granularity(Written):
+    """How finely scales may be set, by what they are of."""
+
+    weights: Fact[list[Spread]] | None = None
+    fully_connected: Fact[list[Spread]] | None = None
+    activations: Fact[list[Spread]] | None = None
+
+
+class Shapes(Written):
+    """What tensors may look like. ``max_rank`` counts axes, ``max_batch`` is the first of them."""
+
+    static: Fact[bool] | None = None
+    max_rank: Fact[int] | None = None
+    max_batch: Fact[int] | None = None
+    layout: Fact[str] | None = None
+    rule: Fact[str] | None = None
+
+
+class Memory(Written):
+    """Bytes: of the device, of its fast store for parameters, of what a model may use."""
+
+    total_bytes: Fact[int] | None = None
+    parameter_bytes: Fact[int] | None = None
+    activation_bytes: Fact[int] | None = None
+    usable_bytes: Fact[int] | None = None
+
+
+class Operators(Written):
+    """``rules`` names edgekit's rule set for this device (none: every operator of the format is taken to be known).
+    ``level`` is the release of the format whose operators and versions the device reads."""
+
+    rules: str | None = None
+    level: Fact[str] | None = None
+    supported: Fact[list[str]] | None = None
+    refused: Fact[list[str]] | None = None
+
+
+class Toolchain(Written):
+    """What makes and runs the device's files. ``needs`` names edgekit's own toolchains; the others are the device's."""
+
+    needs: list[str] = Field(default_factory=list)
+    compiler: Fact[str] | None = None
+    runtime: Fact[str] | None = None
+    host: Fact[str] | None = None
+
+
+class Figure(Written):
+    """A published figure: of which model, what, under which conditions."""
+
+    model: str
+    metric: str
+    unit: str
+    conditions: str | None = None
+    result: Fact[float]
+
+
+class Handover(Written):
+    """A step that is done elsewhere or only on request: shown with its command, never run by itself."""
+
+    title: str
+    command: str | None = None
+    why: Fact[str]
+
+
+class Route(Written):
+    """One use of a step in a route, with the options that the profile sets."""
+
+    step: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+class Profile(Written):
+    """A target: what can be made for it, what it loads and runs. The first route is the default precision."""
+
+    name: str
+    title: str
+    family: str
+    formats: Fact[list[str]]
+    precisions: dict[str, Precision]
+    routes: dict[str, list[Route]]
+    excluded: dict[str, Fact[str]] = Field(default_factory=dict)
+    granularity: Granularity = Field(default_factory=Granularity)
+    shapes: Shapes = Field(default_factory=Shapes)
+    memory: Memory = Field(default_factory=Memory)
+    operators: Operators = Field(default_factory=Operators)
+    toolchain: Toolchain = Field(default_factory=Toolchain)
+    reference: list[Figure] = Field(default_factory=list)
+    handover: list[Handover] = Field(default_factory=list)
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"`name` is small letters, digits, `.`, `_` and `-`, not `{name}`")
+        return name
+
+    @field_validator("routes")
+    @classmethod
+    def _some_route(cls, routes: dict[str, list[Route]]) -> dict[str, list[Route]]:
+        if not routes or not all(routes.values()):
+            raise ValueError("`routes` needs at least one precision, and each of them a list of steps")
+        return routes
+
+    @model_validator(mode="after")
+    def _routes_are_listed(self) -> Profile:
+        unlisted = [precision for precision in self.routes if precision not in self.precisions]
+        if unlisted:
+            raise ValueError(f"`routes` has {', '.join(unlisted)}, which `precisions` does not describe")
+        both = [precision for precision in self.excluded if precision in self.precisions]
+        if both:
+            raise ValueError(f"`excluded` and `precisions` both have {', '.join(both)}")
+        return self
+
+    @property
+    def default_precision(self) -> str:
+        """The precision of the first route."""
+        return next(iter(self.routes))

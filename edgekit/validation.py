@@ -1,0 +1,196 @@
+"""The one road from a tree of written values to a pydantic model: every mistake with its place and a nearby name."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from edgekit.documents import Node
+from edgekit.errors import Mistake, RecipeError
+from edgekit.registry import did_you_mean
+
+
+class Written(BaseModel):
+    """The base of all that people write: unknown keys are refused and types are not guessed (`"3"` is not a number)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def check(kind: type[Model], node: Node, *, partial: bool = False, mistakes: list[Mistake]) -> Model | None:
+    """``node`` as a ``kind``, or None with its mistakes appended. ``partial``: what is missing is no mistake (but then the
+    result is None too)."""
+    try:
+        return kind.model_validate(node.plain())
+    except ValidationError as error:
+        mistakes.extend(explain(error, kind, node, partial=partial))
+        return None
+
+
+def explain(error: ValidationError, kind: type[BaseModel], node: Node, *, partial: bool = False) -> list[Mistake]:
+    """One mistake for each of pydantic's complaints, in edgekit's words."""
+    mistakes = []
+    for item in error.errors(include_url=False):
+        location = _without_tags(item["loc"], node)
+        if item["type"] == "missing":
+            if not partial:
+                place = node.nearest(location)
+                owner = f"`{location[-2]}` lacks" if len(location) > 1 else "this lacks"
+                mistakes.append(place.mistake(f"{owner} `{location[-1]}`"))
+            continue
+        if item["type"] == "extra_forbidden":
+            owner_node = node.get(*location[:-1]) or node
+            key = str(location[-1])
+            known = field_names(kind, location[:-1])
+            message = f"unknown key `{key}`{did_you_mean(key, known)}"
+            if known and "did you mean" not in message:
+                message += f"; known here: {', '.join(known)}"
+            mistakes.append(owner_node.key_place(key).mistake(message))
+            continue
+        name = next((str(part) for part in reversed(location) if isinstance(part, str)), "")
+        subject = f"`{name}`" if name else "this"
+        mistakes.append(node.nearest(location).mistake(_say(subject, item, node.get(*location))))
+    return mistakes
+
+
+def field_names(kind: Any, location: Sequence[str | int]) -> list[str]:
+    """The keys that the model at ``location`` below ``kind`` knows (none where it is no model)."""
+    for part in location:
+        kind = _step_into(kind, part)
+    kind = _only_model(kind)
+    return _names(kind) if kind is not None else []
+
+
+def raise_mistakes(mistakes: Iterable[Mistake], subject: str) -> None:
+    """Raise a RecipeError with all mistakes, each once and in the order of the file, if there are any."""
+    ordered = sorted(set(mistakes), key=lambda item: (item.file, item.line, item.column, item.message))
+    if not ordered:
+        return
+    count = "a mistake" if len(ordered) == 1 else f"{len(ordered)} mistakes"
+    raise RecipeError(f"{subject} has {count}", where=_where(ordered[0]), code=_word(ordered), mistakes=ordered)
+
+
+def _where(mistake: Mistake) -> str:
+    return f"{mistake.file}:{mistake.line}" if mistake.line else mistake.file
+
+
+def _word(mistakes: list[Mistake]) -> str:
+    """The stable word of the error: that of the first mistake where it has one."""
+    first = mistakes[0].message
+    known = (
+        ("unknown key", "unknown_key"),
+        ("no step is called", "unknown_step"),
+        ("no target is called", "unknown_target"),
+        ("no task is called", "unknown_task"),
+        ("not YAML", "invalid_yaml"),
+        ("not filled in", "not_filled_in"),
+    )
+    return next((word for start, word in known if first.startswith(start)), "invalid_recipe")
+
+
+_BRANCHES = {"int", "str", "float", "bool", "none"}
+
+
+def _without_tags(location: Sequence[str | int], node: Node) -> tuple[str | int, ...]:
+    """Pydantic's location without the parts that are no keys or indices but name the branch of a union."""
+    kept: list[str | int] = []
+    for part in location:
+        named = isinstance(part, str) and (
+            part in _BRANCHES or part.startswith(("function-", "list[", "dict[", "literal[", "constrained-"))
+        )
+        if not named or node.get(*kept, part) is not None:
+            kept.append(part)
+    return tuple(kept)
+
+
+def _names(kind: type[BaseModel]) -> list[str]:
+    return [info.alias or name for name, info in kind.model_fields.items()]
+
+
+def _step_into(kind: Any, part: str | int) -> Any:
+    model = _only_model(kind)
+    if model is not None:
+        for name, info in model.model_fields.items():
+            if part in (name, info.alias):
+                return info.annotation
+        return None
+    for branch in _branches(kind):
+        arguments = typing.get_args(branch)
+        if typing.get_origin(branch) is dict and len(arguments) == 2:
+            return arguments[1]
+        if typing.get_origin(branch) in (list, tuple) and arguments:
+            return arguments[0]
+    return None
+
+
+def _only_model(kind: Any) -> type[BaseModel] | None:
+    for branch in _branches(kind):
+        if isinstance(branch, type) and issubclass(branch, BaseModel):
+            return branch
+    return None
+
+
+def _branches(kind: Any) -> list[Any]:
+    if typing.get_origin(kind) is typing.Annotated:
+        return _branches(typing.get_args(kind)[0])
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        return [branch for argument in typing.get_args(kind) for branch in _branches(argument)]
+    return [kind]
+
+
+_TYPES = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_parsing": "a whole number",
+    "float_parsing": "a number",
+    "dict_type": "a map",
+    "model_type": "a map",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "finite_number": "a finite number",
+}
+
+
+def _say(subject: str, item: Any, found: Node | None) -> str:
+    kind, context = item["type"], item.get("ctx", {})
+    shown = show(item["input"] if found is None else found.plain())
+    if kind in _TYPES:
+        return f"{subject} must be {_TYPES[kind]}, not {shown}"
+    if kind in ("literal_error", "enum"):
+        choices = [word.strip().strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
+        return f"{subject} cannot be {shown}; it is one of {', '.join(choices)}{_near(item['input'], choices)}"
+    if kind == "value_error":
+        return str(context["error"])
+    limits = {"greater_than": "more than", "greater_than_equal": "at least", "less_than": "less than"}
+    limits["less_than_equal"] = "at most"
+    if kind in limits:
+        return f"{subject} must be {limits[kind]} {next(iter(context.values()))}, not {shown}"
+    return f"{subject}: {item['msg']} (found {shown})"
+
+
+def _near(value: Any, choices: list[str]) -> str:
+    return did_you_mean(value, choices) if isinstance(value, str) else ""
+
+
+def show(value: Any) -> str:
+    """A value as it would be written, short enough for one line."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "a map"
+    if isinstance(value, list):
+        return "a list"
+    text = f"`{value}`" if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:56] + "...`"

@@ -1,0 +1,157 @@
+"""``.npz`` files: arrays ``x`` (and ``y``), or JPEG files end to end (``jpeg``, ``offsets``, ``labels``, ``classes``).
+
+Members are unpacked, one at a time and never as a whole in memory, into ``.npy`` files that rows are then read from.
+Pickled objects are refused.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.datasets.rows import RowReader
+from edgekit.datasets.source import Content, Source
+from edgekit.errors import InputError
+
+
+def open_archive(path: Path, inputs: tuple[str, ...], scratch: Path, classes: tuple[str, ...] | None) -> Source:
+    """The samples of an ``.npz``. For a model with several ``inputs`` the arrays carry the inputs' names instead of
+    ``x``.
+
+    Raises:
+        InputError: not an .npz, damaged, with pickled objects, or without the arrays that are needed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {name.removesuffix(".npy") for name in archive.namelist()}
+            if {"jpeg", "offsets"} <= members:
+                return _open_jpegs(path, archive, members, scratch, classes)
+            names = ("x",) if "x" in members else inputs
+            missing = [name for name in names if name not in members]
+            if missing:
+                raise InputError(
+                    f"{path} holds {', '.join(sorted(members)) or 'nothing'}, but not `x`",
+                    where=str(path),
+                    remedy="save x (and y), or jpeg, offsets, labels and classes, or one array per model input",
+                    code="unreadable_data",
+                )
+            columns = {name: RowReader(_unpack(archive, name, path, scratch)) for name in names}
+            labels = _read_labels(path, archive, members, scratch)
+            own = _read_classes(archive, members, path, scratch)
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise _unreadable(path, error) from error
+    return _of_columns(path, columns, labels, classes or own)
+
+
+def _of_columns(
+    path: Path, columns: dict[str, RowReader], labels: RowReader | None, classes: tuple[str, ...] | None
+) -> Source:
+    counts = {name: len(rows) for name, rows in columns.items()}
+    if labels is not None:
+        counts["y"] = len(labels)
+    if len(set(counts.values())) != 1:
+        raise InputError(
+            f"the arrays in {path} have different numbers of rows: {counts}", where=str(path), code="unreadable_data"
+        )
+    only = columns["x"] if list(columns) == ["x"] else None
+
+    def read(index: int) -> tuple[Content, Any]:
+        content = only[index] if only is not None else {name: rows[index] for name, rows in columns.items()}
+        return content, None if labels is None else _plain(labels[index])
+
+    ids = _Numbered(path.name, next(iter(counts.values())))
+    return Source(path, ids, read, labelled=labels is not None, classes=classes)
+
+
+def _open_jpegs(
+    path: Path, archive: zipfile.ZipFile, members: set[str], scratch: Path, classes: tuple[str, ...] | None
+) -> Source:
+    encoded = _unpack(archive, "jpeg", path, scratch)
+    start = RowReader(encoded).start
+    offsets = _load_small(archive, "offsets", path, scratch).astype(np.int64)
+    size = len(RowReader(encoded))
+    if offsets.ndim != 1 or len(offsets) < 2 or offsets[0] < 0 or offsets[-1] > size or (np.diff(offsets) < 0).any():
+        raise InputError(
+            f"`offsets` in {path} do not divide its {size} bytes of `jpeg`", where=str(path), code="unreadable_data"
+        )
+    labels = _read_labels(path, archive, members, scratch)
+    if labels is not None and len(labels) != len(offsets) - 1:
+        raise InputError(
+            f"{path} has {len(offsets) - 1} pictures and {len(labels)} labels", where=str(path), code="unreadable_data"
+        )
+
+    def read(index: int) -> tuple[Content, Any]:
+        with encoded.open("rb") as file:
+            file.seek(start + int(offsets[index]))
+            content = file.read(int(offsets[index + 1] - offsets[index]))
+        return content, None if labels is None else _plain(labels[index])
+
+    ids = _Numbered(path.name, len(offsets) - 1)
+    own = _read_classes(archive, members, path, scratch)
+    return Source(path, ids, read, labelled=labels is not None, classes=classes or own)
+
+
+class _Numbered(Sequence[str]):
+    """Names of samples that have only a number: ``digits.npz[17]``, made when asked for."""
+
+    def __init__(self, name: str, count: int) -> None:
+        self._name, self._count = name, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        return f"{self._name}[{index}]"
+
+
+def _read_labels(path: Path, archive: zipfile.ZipFile, members: set[str], scratch: Path) -> RowReader | None:
+    for name in ("y", "labels"):
+        if name in members:
+            return RowReader(_unpack(archive, name, path, scratch))
+    return None
+
+
+def _read_classes(archive: zipfile.ZipFile, members: set[str], path: Path, scratch: Path) -> tuple[str, ...] | None:
+    if "classes" not in members:
+        return None
+    return tuple(str(name) for name in _load_small(archive, "classes", path, scratch))
+
+
+def _load_small(archive: zipfile.ZipFile, name: str, path: Path, scratch: Path) -> np.ndarray:
+    try:
+        return np.load(_unpack(archive, name, path, scratch), allow_pickle=False)
+    except ValueError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unpack(archive: zipfile.ZipFile, name: str, path: Path, scratch: Path) -> Path:
+    """The member as a file of its own. Its size is held against the disk first: a small archive can unpack to
+    anything."""
+    member = archive.getinfo(f"{name}.npy")
+    free = shutil.disk_usage(scratch).free
+    if member.file_size > free:
+        raise InputError(
+            f"`{name}` in {path} unpacks to {member.file_size} bytes, but {scratch} has {free} left",
+            where=str(path),
+            code="disk_full",
+        )
+    target = scratch / f"{path.stem}-{name}.npy"
+    with archive.open(member) as packed, target.open("wb") as file:
+        shutil.copyfileobj(packed, file, 1 << 20)
+    return target
+
+
+def _plain(label: np.ndarray) -> Any:
+    return label.item() if label.ndim == 0 else label
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is not a readable .npz: {error}", where=str(path), code="unreadable_data")

@@ -1,0 +1,102 @@
+"""Arrays on disk that are written and read one row at a time, so that memory does not grow with their number.
+
+The file is an ordinary ``.npy`` (``np.load(path, mmap_mode="r")`` opens it). It is written with plain ``write``
+calls, not through a memory map: on a full disk a map ends the process with SIGBUS, a write raises ``OSError``. It is
+read with positioned reads, since the touched pages of a map would count as this process's memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from edgekit.errors import InputError
+
+
+class RowWriter:
+    """Writes ``count`` rows of one shape and type, both taken from the first row; a context manager."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self.path = path
+        self.count = count
+        self.shape: tuple[int, ...] | None = None
+        self.dtype: np.dtype | None = None
+        self._written = 0
+        self._file: BinaryIO = path.open("wb")
+
+    def append(self, row: np.ndarray) -> None:
+        """Write one row.
+
+        Raises:
+            ValueError: another shape or type than the first row's, or more than ``count`` rows.
+        """
+        if self.shape is None:
+            self.shape, self.dtype = row.shape, row.dtype
+            header = {
+                "descr": np.lib.format.dtype_to_descr(row.dtype),
+                "fortran_order": False,
+                "shape": (self.count, *row.shape),
+            }
+            np.lib.format.write_array_header_1_0(self._file, header)
+        if row.shape != self.shape or row.dtype != self.dtype:
+            raise ValueError(f"a row is {row.dtype} {row.shape}, the first was {self.dtype} {self.shape}")
+        if self._written == self.count:
+            raise ValueError(f"more than {self.count} rows")
+        self._file.write(np.ascontiguousarray(row).data)
+        self._written += 1
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> RowWriter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class RowReader:
+    """The rows of a ``.npy`` file, read from disk as they are asked for; any number of threads may read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                version = np.lib.format.read_magic(file)
+                read_header = (
+                    np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                )
+                shape, fortran, self.dtype = read_header(file)
+                self.start = file.tell()
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path} is not a readable array: {error}", where=str(path), code="unreadable_data"
+            ) from error
+        if self.dtype.hasobject:
+            raise InputError(f"{path} holds pickled Python objects, which are never loaded", where=str(path))
+        if not shape or (fortran and len(shape) > 1):
+            raise InputError(f"{path} has no rows to read one by one (shape {shape})", where=str(path))
+        self._count = int(shape[0])
+        self.shape = tuple(int(size) for size in shape[1:])
+        self._size = int(np.prod(self.shape, dtype=np.int64))
+        self._row_bytes = self._size * self.dtype.itemsize
+        if path.stat().st_size < self.start + self._count * self._row_bytes:
+            raise InputError(f"{path} is truncated", where=str(path), code="truncated_file")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """A fresh array that the caller may change."""
+        if index < 0:
+            index += self._count
+        if not 0 <= index < self._count:
+            raise IndexError(index)
+        offset = self.start + index * self._row_bytes
+        return np.fromfile(self.path, self.dtype, self._size, offset=offset).reshape(self.shape)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[index] for index in range(self._count))

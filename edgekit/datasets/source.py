@@ -1,0 +1,88 @@
+"""What every kind of data source comes to: numbered samples that are read when asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import InputError
+
+#: An encoded picture, an array, or {model input: array} for models with several inputs.
+Content = bytes | np.ndarray | Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples by number. ``read(i)`` gives the content and the label (None without labels) and may be called from
+    threads.
+
+    A label is a class index, a class name, an array (a label map) or a list of boxes. ``classes`` are the names in
+    the order of the indices where the source itself fixes one; ``named`` says that the order is only the sorted
+    names, so that their number has to be the model's.
+    """
+
+    origin: Path
+    ids: Sequence[str]
+    read: Callable[[int], tuple[Content, Any]]
+    labelled: bool
+    classes: tuple[str, ...] | None = None
+    named: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def content_hash(content: Content) -> str:
+    """SHA-256 of a sample's content as the source holds it (an encoded picture is not decoded for it)."""
+    digest = hashlib.sha256()
+    if isinstance(content, bytes):
+        digest.update(content)
+    elif isinstance(content, np.ndarray):
+        _add_array(digest, content)
+    else:
+        for name in sorted(content):
+            digest.update(name.encode())
+            _add_array(digest, content[name])
+    return digest.hexdigest()
+
+
+def read_labels_file(path: Path) -> tuple[str, ...]:
+    """Class names, one a line, in the order of their indices.
+
+    Raises:
+        InputError: missing, not text, empty, or a name twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"the labels file {path} cannot be read: {error}", where=str(path), code="unreadable_labels"
+        ) from error
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise InputError(f"the labels file {path} is empty", where=str(path), code="unreadable_labels")
+    return tuple(names)
+
+
+def inside(folder: Path, name: str, listed_in: Path) -> Path:
+    """The file that a listing names, which must lie below the folder.
+
+    Raises:
+        InputError: it is absolute or leads out of the folder.
+    """
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"{listed_in} names `{name}`, which lies outside its folder", where=str(listed_in), code="outside_folder"
+        )
+    return path
+
+
+def _add_array(digest: Any, array: np.ndarray) -> None:
+    digest.update(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)

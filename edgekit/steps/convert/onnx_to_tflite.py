@@ -1,0 +1,216 @@
+"""ONNX to TensorFlow Lite, float32, by onnx2tf.
+
+onnx2tf has two ways. Its direct writer makes the FlatBuffer itself, in a second or so and without TensorFlow; its older
+backend builds a Keras model and lets TensorFlow convert it. The direct writer refuses some operators, leaves others as
+custom operators that no runtime has, and gets a few wrong without a word. So whatever it writes is run against the ONNX
+file here and now, and the other backend is tried where it fails.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from edgekit.artifact import IO, Artifact
+from edgekit.errors import AbsentError, EdgekitError, StepError
+from edgekit.formats.tflite_flatbuffer import read_model
+from edgekit.formats.tflite_operators import CUSTOM, operator_name
+from edgekit.steps import Context, Produced, StepOptions, step
+
+Backend = Literal["direct", "tensorflow"]
+_BACKENDS: dict[Backend, str] = {"direct": "flatbuffer_direct", "tensorflow": "tf_converter"}
+_TITLES: dict[Backend, str] = {"direct": "direct writer", "tensorflow": "TensorFlow backend"}
+_EXACT_DB = 60.0
+
+
+class Options(StepOptions):
+    backend: Literal["auto", "direct", "tensorflow"] = Field(
+        "auto",
+        description="direct: onnx2tf's own writer, without TensorFlow; tensorflow: through TensorFlow's converter; "
+        "auto: direct, and tensorflow where that refuses an operator or is not exact to 60 dB",
+    )
+
+
+class _RefusalError(Exception):
+    """A backend cannot convert the model; the text names the operator where it is known."""
+
+
+@step(
+    "onnx_to_tflite",
+    accepts="onnx",
+    produces="tflite",
+    stack="onnx2tf",
+    version=1,
+    options=Options,
+    exact=True,
+    requires=("onnx", "onnxruntime", "ai-edge-litert"),
+    toolchain="onnx2tf",
+)
+def onnx_to_tflite(context: Context, artifact: Artifact, options: Options) -> Produced:
+    """Convert to TensorFlow Lite in float32 (onnx2tf) and compare the two on the spot."""
+    _check_present()
+    if options.backend != "auto":
+        return _convert_or_fail(context, artifact, options.backend)
+    try:
+        path, io = _convert(context, artifact, "direct")
+    except _RefusalError as refusal:
+        context.log.warning("onnx2tf's direct writer: %s; trying its TensorFlow backend", refusal)
+        return _convert_instead(context, artifact, str(refusal))
+    return Produced(path, io)
+
+
+def _convert_instead(context: Context, artifact: Artifact, reason: str) -> Produced:
+    """The TensorFlow backend, after the direct writer failed for ``reason``."""
+    try:
+        _check_tensorflow()
+    except AbsentError as absent:
+        raise AbsentError(
+            f"onnx2tf's direct writer cannot convert this model ({reason}), and its other backend needs TensorFlow",
+            where=artifact.path.name,
+            remedy=absent.remedy,
+            code=absent.word,
+        ) from absent
+    try:
+        path, io = _convert(context, artifact, "tensorflow")
+    except _RefusalError as refusal:
+        raise StepError(
+            f"onnx2tf cannot convert this model: its direct writer: {reason}; its TensorFlow backend: {refusal}",
+            where=artifact.path.name,
+            remedy="replace the operator in the model",
+            code="operator_refused",
+        ) from refusal
+    return Produced(path, io, notes=(f"converted by onnx2tf's TensorFlow backend, since its direct writer: {reason}",))
+
+
+def _convert_or_fail(context: Context, artifact: Artifact, backend: Backend) -> Produced:
+    if backend == "tensorflow":
+        _check_tensorflow()
+    try:
+        return Produced(*_convert(context, artifact, backend))
+    except _RefusalError as refusal:
+        raise StepError(
+            f"onnx2tf's {_TITLES[backend]} cannot convert this model: {refusal}",
+            where=artifact.path.name,
+            remedy="set the option backend to auto" if backend == "direct" else "replace the operator in the model",
+            code="operator_refused",
+        ) from refusal
+
+
+def _convert(context: Context, artifact: Artifact, backend: Backend) -> tuple[Path, IO]:
+    """(file, io) that was compared with the ONNX file.
+
+    Raises:
+        _RefusalError: the backend refused, crashed, left what no runtime has, or its file computes something else.
+    """
+    types = _operator_types(artifact.path)
+    folder = context.workdir / backend
+    written = _call_onnx2tf(artifact, folder, backend, types)
+    path = context.workdir / f"{context.stem}.tflite"
+    shutil.move(written, path)
+    shutil.rmtree(folder, ignore_errors=True)
+    _check_loadable(path, types)
+    from edgekit.formats.matching import match_io
+
+    try:
+        io = match_io(artifact, path, "tflite", threads=context.threads, seed=context.seed, min_db=_EXACT_DB)
+    except EdgekitError as error:
+        raise _RefusalError(error.message) from error
+    return path, io
+
+
+def _call_onnx2tf(artifact: Artifact, folder: Path, backend: Backend, types: set[str]) -> Path:
+    """Let onnx2tf write into ``folder``; the float32 file it made."""
+    import onnx2tf
+
+    folder.mkdir(parents=True)
+    arguments: dict[str, Any] = {
+        "input_onnx_file_path": str(artifact.path),
+        "output_folder_path": str(folder),
+        "tflite_backend": _BACKENDS[backend],
+        # It would call the program of that name; the model is simplified by a step of its own, and a failing call
+        # would go unnoticed.
+        "not_use_onnxsim": True,
+        "copy_onnx_input_output_names_to_tflite": True,
+        "overwrite_input_shape": _fixed_shapes(artifact),
+        "non_verbose": True,
+        "verbosity": "error",
+    }
+    try:
+        onnx2tf.convert(**arguments)
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # it raises whatever its parts raise, and ends the process where it gives up
+        raise _RefusalError(_name_operator(_one_line(error), types)) from error
+    written = sorted(folder.glob("*_float32.tflite"))
+    if len(written) != 1:
+        raise _RefusalError("it wrote no float32 file")
+    return written[0]
+
+
+def _check_loadable(path: Path, types: set[str]) -> None:
+    """No operator is left that LiteRT does not have, and every shape is fixed."""
+    model = read_model(path)
+    foreign = [operator_name(code) for code in model.codes if code.builtin == CUSTOM]
+    if foreign:
+        known = {f"ONNX_{name.upper()}": name for name in types}
+        names = ", ".join(sorted({known.get(name, name.removeprefix("Flex")) for name in foreign}))
+        raise _RefusalError(f"it has no TensorFlow Lite operator for {names}")
+    loose = [tensor.name for tensor in model.main.tensors if None in tensor.shape]
+    if loose:
+        raise _RefusalError(f"the shape of `{loose[0]}` is not fixed")
+
+
+def _operator_types(path: Path) -> set[str]:
+    import onnx
+
+    return {node.op_type for node in onnx.load(path, load_external_data=False).graph.node}
+
+
+def _fixed_shapes(artifact: Artifact) -> list[str] | None:
+    """``name:1,3,224,224`` for every input if the ONNX file leaves any of their sizes free, else None."""
+    import onnx
+
+    inputs = {value.name: value for value in onnx.load(artifact.path, load_external_data=False).graph.input}
+    free = any(not size.HasField("dim_value") for value in inputs.values() for size in value.type.tensor_type.shape.dim)
+    if not free:
+        return None
+    return [f"{tensor.name}:{','.join(str(size or 1) for size in tensor.shape)}" for tensor in artifact.io.inputs]
+
+
+def _name_operator(reason: str, types: Iterable[str]) -> str:
+    """The reason, opened with the ONNX operator that it speaks of if it does not say so itself."""
+    named = [name for name in sorted(types, key=len, reverse=True) if re.search(rf"(?<![a-z]){name}(?![a-z])", reason)]
+    return f"{named[0]}: {reason}" if named else reason
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:300] + "..."
+
+
+def _check_present() -> None:
+    try:
+        import onnx2tf  # noqa: F401
+    except ImportError as error:
+        raise AbsentError(
+            f"the toolchain onnx2tf is not to be found here ({error})",
+            remedy="edgekit toolchain install onnx2tf",
+            code="toolchain_absent",
+        ) from error
+
+
+def _check_tensorflow() -> None:
+    try:
+        import tensorflow  # noqa: F401
+    except ImportError as error:
+        raise AbsentError(
+            "onnx2tf's TensorFlow backend needs TensorFlow, which is not installed",
+            remedy="pip install 'edgekit-ml[tensorflow]'",
+            code="package_absent",
+        ) from error

@@ -1,12 +1,17 @@
-"""How every group of sub-commands is made: plain help, plain errors, no completion."""
+"""How every group of sub-commands is made (plain help, plain errors, no completion), and the flags that many share."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+TargetsDirOption = Annotated[
+    Path | None,
+    typer.Option("--targets-dir", metavar="FOLDER", help="Your own target profiles (or `EDGEKIT_TARGETS`)."),
+]
 
 
 def command_group(help: str) -> typer.Typer:

@@ -22,7 +22,6 @@ import typer
 
 from edgekit.cli.terminal import answer_json, note
 from edgekit.errors import BugError, EdgekitError, InputError, Interrupted, StepError, Terminated
-from edgekit.report.figures import visible
 
 # The command line's own errors: the class above BadParameter, wherever this version of Typer keeps it.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -101,6 +100,8 @@ def error_text(error: EdgekitError) -> str:
 
 
 def _one_line(text: str) -> str:
+    from edgekit.report.figures import visible
+
     return visible("; ".join(part.strip() for part in text.splitlines() if part.strip()))
 
 

@@ -17,7 +17,6 @@ import edgekit
 from edgekit.cli.failure import exit_with, terminate_cleanly
 from edgekit.cli.terminal import prepare_streams
 from edgekit.errors import InputError
-from edgekit.registry import did_you_mean
 
 # name -> (module below edgekit.cli, what it holds: a function, or a Typer of sub-commands; the line shown in --help).
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -58,6 +57,8 @@ class CommandGroup(typer.core.TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
+            from edgekit.registry import did_you_mean
+
             raise InputError(
                 f"no command is called `{name}`{did_you_mean(name, COMMANDS)}",
                 remedy="edgekit --help lists the commands",

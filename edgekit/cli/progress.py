@@ -6,11 +6,12 @@ import threading
 import time
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgekit.cli.terminal import is_interactive, note
-from edgekit.engine.events import Event, Failed, Finished, Note, Progress, Started
-from edgekit.report import figures
+
+if TYPE_CHECKING:
+    from edgekit.engine.events import Event
 
 HEARTBEAT_SECONDS = 60.0
 
@@ -24,6 +25,8 @@ class Running:
     total: int = 0
 
     def text(self, now: float) -> str:
+        from edgekit.report import figures
+
         far = f", {self.done} of {self.total}" if self.total else ""
         return f"{figures.seconds(now - self.since)}{far}"
 
@@ -58,6 +61,8 @@ class PlainProgress:
                 self._say(text)
 
     def _keep(self, event: Event) -> None:
+        from edgekit.engine.events import Failed, Finished, Progress, Started
+
         if isinstance(event, Started):
             self._running[event.task] = Running(time.monotonic())
         elif isinstance(event, Progress) and event.task in self._running:
@@ -97,6 +102,8 @@ class TerminalProgress:
 
     def __call__(self, event: Event) -> None:
         """Take one event of the engine."""
+        from edgekit.engine.events import Failed, Finished, Progress, Started
+
         with self._lock:
             if isinstance(event, Started):
                 self._tasks[event.task] = self._open().add_task(event.task, total=None)
@@ -141,6 +148,9 @@ def show_progress() -> PlainProgress | TerminalProgress:
 
 def event_line(event: Event) -> str | None:
     """One event as a line; None for those that are only drawn."""
+    from edgekit.engine.events import Finished, Note, Progress, Started
+    from edgekit.report import figures
+
     if isinstance(event, Progress):
         return None
     if isinstance(event, Note):
@@ -157,6 +167,8 @@ def event_line(event: Event) -> str | None:
 
 def _result(result: dict[str, Any]) -> str:
     """The few figures of a job's answer that a reader wants to see pass by."""
+    from edgekit.report import figures
+
     parts = []
     artifact, measurement = result.get("artifact"), result.get("measurement")
     if isinstance(artifact, dict) and artifact.get("bytes") is not None:

@@ -21,9 +21,9 @@ class Latency:
 class Measurement:
     """Shares are 0..1, drops are points (0.01 of a share metric), SQNR is dB, seconds are wall-clock.
 
-    ``data`` is ``evaluate`` or ``synthetic``. ``simulated``: not taken in the device's own runtime. ``metric``, ``value``,
-    ``interval`` and the drops are None without labels; ``agreement`` where the task has no decision; all comparisons are
-    None for the source model itself.
+    ``data`` is ``evaluate`` or ``synthetic``. ``simulated``: not taken in the device's own runtime. ``metric``,
+    ``value``, ``interval`` and the drops are None without labels; ``agreement`` where the task has no decision; all
+    comparisons are None for the source model itself. ``nonfinite`` counts samples with NaN or infinity in an output.
     """
 
     metric: str | None
@@ -40,6 +40,7 @@ class Measurement:
     runtime: str
     simulated: bool
     seconds: float
+    nonfinite: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from edgekit.errors import InputError
 from edgekit.registry import Registry
 
 
@@ -26,36 +27,56 @@ class TaskOptions(BaseModel):
 class Task:
     """What each task answers. An instance holds its options and the data set's class names (None without labels).
 
-    ``metric`` is the name of its figure. ``proportion``: each sample's score is 0 or 1, so that the value's interval is
-    Wilson's. ``chance`` gives the score of blind guessing, where there is one.
+    ``metric`` is the name of its figure, a share (0..1). ``proportion``: each sample's score is 0 or 1, so that the
+    value's interval is Wilson's. ``single``: a sample has one decision, so that agreement is a proportion too.
     """
 
     name: ClassVar[str]
     metric: ClassVar[str | None]
     proportion: ClassVar[bool]
     options_model: ClassVar[type[TaskOptions]]
+    single: ClassVar[bool] = True
 
     def __init__(self, options: Any, classes: Sequence[str] | None) -> None:
         self.options = options
         self.classes = classes
 
+    def metric_name(self) -> str | None:
+        """The figure's name with these options."""
+        return self.metric
+
     def check_outputs(self, shapes: Mapping[str, tuple[int | None, ...]]) -> None:
         """Refuse a model whose outputs cannot be this task's (InputError), before anything runs."""
 
+    def check_labels(self, highest: int | None, *, named: bool) -> None:
+        """Refuse labels that the model's outputs cannot mean (InputError); called after ``check_outputs``.
+
+        ``highest`` is the largest class index among the samples (None without such labels); ``named``: the class
+        order is only that of sorted folder names, so that their number has to be the model's.
+        """
+
     def decide(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
-        """The decision of one sample as an array of integers (a class index, a label map); None if the task has none."""
+        """The decision of one sample as an array of integers (a class index, a label map); None if the task has none.
+
+        Where an output is not a number there is no decision to speak of: -1, which agrees with nothing."""
         return None
 
-    def score(self, outputs: Mapping[str, np.ndarray], label: Any) -> float | None:
-        """The score of one sample against its label: 0..1, or None without a label."""
+    def agree(self, decision: np.ndarray, reference: np.ndarray) -> float:
+        """How far two decisions on one sample are the same, 0..1: the share of equal elements that are decisions."""
+        return float(np.mean((decision == reference) & (decision >= 0)))
+
+    def score(self, outputs: Mapping[str, np.ndarray], label: Any) -> float | np.ndarray | None:
+        """The score of one sample against its label: a number, a vector whose length is the same for all, or None
+        without a label that the task understands."""
         return None
 
-    def aggregate(self, scores: np.ndarray) -> float:
-        """The metric of all samples from their scores (float64, one a sample); the mean unless the task says otherwise."""
-        return float(np.mean(scores))
+    def aggregate(self, means: np.ndarray) -> np.ndarray:
+        """The metric from mean scores: ``means`` has the scores' elements on its last axis (one, or a vector's), and
+        any leading axes (resamples) are kept. The mean itself unless the task says otherwise."""
+        return means[..., 0]
 
     def chance(self) -> float | None:
-        """The metric that guessing reaches (1 / classes), or None."""
+        """The metric that guessing reaches (1 / classes), or None; known after ``check_outputs``."""
         return None
 
 
@@ -73,3 +94,31 @@ def task(
         return kind
 
     return register
+
+
+def make_task(name: str | None, options: Mapping[str, Any] | None = None, classes: Sequence[str] | None = None) -> Task:
+    """The task of that name (None: ``compare``, which has no decision and no metric), with its options validated.
+
+    Raises:
+        UnknownName: no task is called so.
+        InputError: an option that it lacks, or of another type.
+    """
+    kind = TASKS.get(name or "compare")
+    try:
+        validated = kind.options_model(**(options or {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        known = ", ".join(kind.options_model.model_fields) or "none"
+        raise InputError(
+            f"task `{kind.name}`, option `{where}`: {first['msg']}",
+            where="task",
+            remedy=f"its options are {known}",
+            code="invalid_option",
+        ) from error
+    return kind(validated, classes)
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> None:
+    """Validate a task's options without making it; raises as ``make_task`` does."""
+    make_task(name, options)

@@ -1,0 +1,289 @@
+"""Measures an artifact against the source model, sample by sample, in the artifact's own runtime.
+
+The source's outputs are computed once (``compute_reference``); every artifact is compared with them (``measure``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.artifact import Artifact
+from edgekit.checks.measurement import Interval, Latency, Measurement
+from edgekit.checks.records import REFERENCE, Records, Reference
+from edgekit.checks.statistics import bootstrap, wilson
+from edgekit.checks.walk import Progress, SampleSequence, Walk
+from edgekit.datasets.rows import RowWriter
+from edgekit.datasets.stored import StoredSamples
+from edgekit.errors import InputError, StepError
+from edgekit.numerics.sqnr import decibels, signal_and_noise
+from edgekit.tasks import Task, make_task
+
+
+def compute_reference(
+    artifact: Artifact,
+    samples: SampleSequence,
+    out: Path,
+    *,
+    task: Any = None,
+    threads: int = 1,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+    """Run the source model over the samples and keep its raw outputs, decisions and scores in ``out``.
+
+    ``task`` is a ``plan.TaskUse``, the same as a dict, or None (outputs are then only compared). ``samples`` are stored
+    ones, or a list of synthetic ones.
+
+    Returns:
+        {samples, outputs: [{name, file, shape, dtype}], sha256 (of the raw outputs), labelled, decides, chance (what
+        guessing scores, or None), measurement: the source's own, as a dict}; also written to ``out/reference.json``.
+
+    Raises:
+        InputError: the outputs or labels do not fit the task, or an output is NaN or infinite.
+        StepError: the runtime failed.
+    """
+    started = time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
+    walk = Walk(artifact, threads)
+    # One run beforehand: it tells the real shapes, and the runtime's first call is slower than the rest.
+    first = walk.run_one(samples[0])
+    judge = _make_task(task, samples)
+    fit_task(judge, {name: array.shape for name, array in first.items()}, samples)
+    records = Records(len(samples), len(first))
+    labels = _labels_of(samples)
+    digest = hashlib.sha256()
+    decides = False
+    with ExitStack() as stack:
+        files = {name: f"output_{place}.npy" for place, name in enumerate(first)}
+        writers = {name: stack.enter_context(RowWriter(out / file, len(samples))) for name, file in files.items()}
+        decisions: RowWriter | None = None
+        for seen in walk.run_all(samples, progress):
+            for name, array in seen.outputs.items():
+                _refuse_nonfinite(name, array, _name_of(samples, seen.index))
+                _append(writers[name], array, name)
+                digest.update(np.ascontiguousarray(array).data)
+            records.seconds[seen.index] = seen.seconds
+            decision = judge.decide(seen.outputs)
+            if decision is not None:
+                decides = True
+                if decisions is None:
+                    decisions = stack.enter_context(RowWriter(out / "decisions.npy", len(samples)))
+                decisions.append(decision)
+                records.add_decision(seen.index, decision)
+            _add_score(records, judge, seen.outputs, labels, seen.index)
+    records.save(out, decides=decides)
+    info = {
+        "samples": len(samples),
+        "outputs": [
+            {"name": name, "file": file, "shape": list(first[name].shape), "dtype": str(first[name].dtype)}
+            for name, file in files.items()
+        ],
+        "sha256": digest.hexdigest(),
+        "labelled": records.scores is not None,
+        "decides": decides,
+        "chance": judge.chance() if records.scores is not None else None,
+        "measurement": _summarize(records, None, judge, samples, walk, False, False, 0, started).to_dict(),
+    }
+    (out / REFERENCE).write_text(json.dumps(info, indent=1))
+    return info
+
+
+def measure(
+    artifact: Artifact,
+    samples: SampleSequence,
+    reference: Path,
+    out: Path,
+    *,
+    task: Any = None,
+    threads: int = 1,
+    seed: int = 0,
+    simulated: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> Measurement:
+    """Run an artifact over the samples that ``reference`` (a folder of ``compute_reference``) was made on, and compare.
+
+    Per-sample figures go to ``out/records.npz``. ``seed`` is the bootstrap's; ``simulated`` says that this runtime is
+    not the device's own. An output that is NaN or infinite counts as wrong, agrees with nothing and gives the lowest
+    SQNR.
+
+    Raises:
+        InputError: other samples than the reference's.
+        StepError: the runtime failed, or an output has another shape than the source's.
+    """
+    started = time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
+    known = Reference(reference)
+    if len(known) != len(samples):
+        raise InputError(f"{len(samples)} samples, but the source was run on {len(known)}", where=str(reference))
+    judge = _make_task(task, samples)
+    fit_task(judge, known.shapes(), samples)
+    walk = Walk(artifact, threads)
+    walk.run_one(samples[0])
+    records = Records(len(samples), len(known.names))
+    records.compared = True
+    labels = _labels_of(samples)
+    decides = bool(known.info["decides"])
+    for seen in walk.run_all(samples, progress, known.read):
+        expected, decision = seen.beside
+        records.seconds[seen.index] = seen.seconds
+        for place, name in enumerate(known.names):
+            _compare(records, seen.index, place, name, expected[name], seen.outputs)
+        own = judge.decide(seen.outputs)
+        if own is not None and decision is not None:
+            records.agreement[seen.index] = judge.agree(own, decision)
+            records.add_decision(seen.index, own)
+        _add_score(records, judge, seen.outputs, labels, seen.index)
+    records.save(out, decides=decides)
+    return _summarize(records, known.scores, judge, samples, walk, decides, simulated, seed, started)
+
+
+def fit_task(task: Task, shapes: Mapping[str, tuple[int | None, ...]], samples: SampleSequence) -> None:
+    """Refuse a model whose outputs, or samples whose labels, cannot be the task's (InputError)."""
+    task.check_outputs(shapes)
+    labels = _labels_of(samples)
+    if isinstance(samples, StoredSamples) and isinstance(labels, np.ndarray):
+        task.check_labels(int(labels.max()), named=samples.named)
+
+
+def _make_task(task: Any, samples: SampleSequence) -> Task:
+    if isinstance(task, Task):
+        return task
+    if dataclasses.is_dataclass(task) and not isinstance(task, type):
+        task = dataclasses.asdict(task)
+    use = task or {}
+    classes = samples.classes if isinstance(samples, StoredSamples) else None
+    return make_task(use.get("name"), use.get("options"), classes)
+
+
+def _labels_of(samples: SampleSequence) -> Any:
+    return samples.labels if isinstance(samples, StoredSamples) else None
+
+
+def _name_of(samples: SampleSequence, index: int) -> str:
+    return samples.ids[index] if isinstance(samples, StoredSamples) else f"{index} (synthetic)"
+
+
+def _add_score(records: Records, task: Task, outputs: Mapping[str, np.ndarray], labels: Any, index: int) -> None:
+    if labels is None:
+        return
+    score = task.score(outputs, labels[index])
+    if score is not None:
+        records.add_score(index, score)
+
+
+def _compare(
+    records: Records, index: int, place: int, name: str, expected: np.ndarray, outputs: Mapping[str, np.ndarray]
+) -> None:
+    array = outputs.get(name)
+    if array is None or array.shape != expected.shape:
+        found = "is missing" if array is None else f"is {list(array.shape)}"
+        raise StepError(
+            f"the output `{name}` {found}, but the source model's is {list(expected.shape)}",
+            where=name,
+            remedy="the step that made this file changed what the model computes",
+            code="outputs_differ",
+        )
+    records.signal[index, place], records.noise[index, place] = signal_and_noise(expected, array)
+    # The noise's power is not finite exactly when an element is not (or is beyond 1e154).
+    if not np.isfinite(records.noise[index, place]):
+        records.nonfinite[index] = True
+
+
+def _append(writer: RowWriter, array: np.ndarray, name: str) -> None:
+    try:
+        writer.append(array)
+    except ValueError as error:
+        raise StepError(
+            f"the source model's output `{name}` changes from sample to sample: {error}",
+            where=name,
+            code="outputs_differ",
+        ) from error
+
+
+def _refuse_nonfinite(name: str, array: np.ndarray, sample: str) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError(
+            f"the source model's output `{name}` is NaN or infinite for sample {sample}",
+            where=sample,
+            remedy="check the model's weights and the preprocessing: nothing can be compared with this",
+            code="nan_in_outputs",
+        )
+
+
+def _summarize(
+    records: Records,
+    source_scores: np.ndarray | None,
+    task: Task,
+    samples: SampleSequence,
+    walk: Walk,
+    decides: bool,
+    simulated: bool,
+    seed: int,
+    started: float,
+) -> Measurement:
+    """The figures over all samples. ``decides`` is False for the source, which is not compared with itself."""
+    value, interval = _value(records.scores, task, seed)
+    drop, drop_interval = _drop(source_scores, records.scores, task, seed)
+    agreement, agreement_interval = _agreement(records.agreement, task, seed) if decides else (None, None)
+    milliseconds = np.percentile(records.seconds * 1e3, [50, 10, 90])
+    return Measurement(
+        metric=None if value is None else task.metric_name(),
+        value=value,
+        interval=interval,
+        drop_points=drop,
+        drop_points_interval=drop_interval,
+        agreement=agreement,
+        agreement_interval=agreement_interval,
+        sqnr_db=_worst_sqnr(records) if records.compared else None,
+        latency_ms=Latency(*(float(figure) for figure in milliseconds)),
+        samples=len(samples),
+        data="evaluate" if isinstance(samples, StoredSamples) else "synthetic",
+        runtime=walk.runtime,
+        simulated=simulated,
+        seconds=time.perf_counter() - started,
+        nonfinite=int(records.nonfinite.sum()),
+    )
+
+
+def _value(scores: np.ndarray | None, task: Task, seed: int) -> tuple[float | None, Interval | None]:
+    if scores is None:
+        return None, None
+    value = float(task.aggregate(scores.mean(axis=0)))
+    if task.proportion:
+        return value, wilson(float(scores.sum()), len(scores))
+    return value, bootstrap(scores, task.aggregate, seed=seed)
+
+
+def _drop(
+    source: np.ndarray | None, scores: np.ndarray | None, task: Task, seed: int
+) -> tuple[float | None, Interval | None]:
+    """In points: source minus artifact, paired on the samples."""
+    if source is None or scores is None:
+        return None, None
+    columns = source.shape[1]
+
+    def difference(means: np.ndarray) -> np.ndarray:
+        return 100.0 * (task.aggregate(means[..., :columns]) - task.aggregate(means[..., columns:]))
+
+    paired = np.concatenate([source, scores], axis=1)
+    return float(difference(paired.mean(axis=0))), bootstrap(paired, difference, seed=seed)
+
+
+def _agreement(shares: np.ndarray, task: Task, seed: int) -> tuple[float, Interval]:
+    value = float(shares.mean())
+    if task.single:
+        return value, wilson(float(shares.sum()), len(shares))
+    return value, bootstrap(shares[:, None], lambda means: means[..., 0], seed=seed)
+
+
+def _worst_sqnr(records: Records) -> float | None:
+    signal, noise = records.signal.sum(axis=0), records.noise.sum(axis=0)
+    return min((decibels(float(s), float(n)) for s, n in zip(signal, noise, strict=True)), default=None)

@@ -15,7 +15,7 @@ import typer.main
 
 import edgekit
 from edgekit.cli.failure import exit_with, terminate_cleanly
-from edgekit.cli.terminal import prepare_streams
+from edgekit.cli.terminal import answer, prepare_streams
 from edgekit.errors import InputError
 
 # name -> (module below edgekit.cli, what it holds: a function, or a Typer of sub-commands; the line shown in --help).
@@ -124,16 +124,37 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     terminate_cleanly()
     try:
         group = typer.main.get_command(make_app())
+        if wants(words, "--help", "-h") and (text := help_text(group, words)) is not None:
+            answer(text)
+            sys.exit(0)
         with group.make_context("edgekit", words) as context:
             code = group.invoke(context)
     except typer.Exit as finished:
         code = finished.exit_code
+    except SystemExit:
+        raise
     except BaseException as error:
-        code = exit_with(error, as_json=wants_json(words))
+        code = exit_with(error, as_json=wants(words, "--json"))
     sys.exit(code or 0)
 
 
-def wants_json(words: Sequence[str]) -> bool:
-    """Whether `--json` stands among the flags (also when the rest of the command line is wrong)."""
-    flags = words[: words.index("--")] if "--" in words else words
-    return "--json" in flags
+def wants(words: Sequence[str], *flags: str) -> bool:
+    """Whether one of ``flags`` stands among the words (also when the rest of the command line is wrong)."""
+    before = words[: words.index("--")] if "--" in words else words
+    return any(flag in before for flag in flags)
+
+
+def help_text(group: Any, words: Sequence[str]) -> str | None:
+    """The help of the command that ``words`` begin with; None if they name none.
+
+    Typer would parse the command line first, for which it imports pydantic.
+    """
+    command, context = group, typer.Context(group, info_name="edgekit", **group.context_settings)
+    for word in words:
+        if word.startswith("-") or not isinstance(command, typer.core.TyperGroup):
+            break
+        command = command.get_command(context, word)
+        if command is None:
+            return None
+        context = typer.Context(command, info_name=word, parent=context, **command.context_settings)
+    return str(command.get_help(context))

@@ -1,0 +1,59 @@
+"""onnx -> onnx in half precision, inputs and outputs kept in float32."""
+
+from __future__ import annotations
+
+import warnings
+
+from pydantic import Field
+
+from edgekit.artifact import Artifact
+from edgekit.errors import StepError, UnknownName
+from edgekit.formats.onnx import open_session
+from edgekit.formats.onnx_file import read_model, write_model
+from edgekit.registry import did_you_mean
+from edgekit.steps import Context, Produced, StepOptions, step
+
+# The smallest (subnormal) and the largest finite number of half precision; the library would clip at 1e-7 and 1e4.
+SMALLEST, LARGEST = 2.0**-24, 65504.0
+
+
+class Options(StepOptions):
+    exclude: tuple[str, ...] = Field((), description="names of nodes that stay in float32")
+
+
+@step(
+    "onnx_fp16",
+    accepts="onnx",
+    produces="onnx",
+    stack="onnx",
+    version=1,
+    options=Options,
+    requires=("onnx", "onnxruntime", "onnxconverter-common"),
+)
+def onnx_fp16(context: Context, artifact: Artifact, options: Options) -> Produced:
+    """Store and compute in float16; inputs and outputs stay float32 (onnxconverter-common)."""
+    from onnxconverter_common import float16
+
+    model = read_model(artifact.path)
+    names = [node.name for node in model.graph.node]
+    for name in options.exclude:
+        if name not in names:
+            raise UnknownName(f"the model has no node `{name}` to exclude{did_you_mean(name, names)}", where="onnx_fp16")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            half = float16.convert_float_to_float16(
+                model,
+                min_positive_val=SMALLEST,
+                max_finite_val=LARGEST,
+                keep_io_types=True,
+                node_block_list=list(options.exclude) or None,
+            )
+    except Exception as error:
+        raise StepError(
+            f"the model cannot be written in half precision: {' '.join(str(error).split())[:300]}", where="onnx_fp16"
+        ) from error
+    path = context.workdir / f"{context.stem}.onnx"
+    write_model(half, path)
+    open_session(path, context.threads)
+    return Produced(path, artifact.io)

@@ -159,17 +159,27 @@ def networks_file() -> Path:
 @pytest.fixture(scope="session")
 def networks() -> ModuleType:
     """tests/networks.py, imported (and torch with it)."""
-    specification = importlib.util.spec_from_file_location("edgekit_test_networks", NETWORKS)
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    return _load(NETWORKS)
+
+
+@pytest.fixture(scope="session")
+def load_sample() -> Callable[[str], ModuleType]:
+    """``load_sample("digits")``: samples/digits.py, imported."""
+    return lambda name: _load(REPOSITORY / "samples" / f"{name}.py")
 
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The checkout that the tests stand in."""
     return REPOSITORY
+
+
+def _load(file: Path) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(f"edgekit_{file.parent.name}_{file.stem}", file)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 def _unpack(archive: Path, folder: Path) -> Path:

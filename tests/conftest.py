@@ -110,6 +110,14 @@ def edgekit_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
 
 
 @pytest.fixture(scope="session")
+def onnx2tf(require: Require) -> Path:
+    """The folder of the installed toolchain onnx2tf; skips where it is not installed."""
+    from edgekit.toolchains.install import find
+
+    return find("onnx2tf") or require("onnx2tf", "edgekit toolchain install onnx2tf")
+
+
+@pytest.fixture(scope="session")
 def edgekit_program() -> Path:
     """The installed command of the interpreter that runs the tests."""
     program = Path(sysconfig.get_path("scripts")) / "edgekit"

@@ -1,0 +1,114 @@
+"""The openvino format: an IR (.xml and .bin), run by OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.artifact import IO, Artifact, Build, Tensor
+from edgekit.errors import InputError, StepError
+from edgekit.formats import Declared, Format, Session, format_
+from edgekit.formats.openvino_file import import_openvino, name_of, read_model, reason, weights_file
+from edgekit.graph import Graph
+
+
+class OpenvinoSession:
+    """A compiled model and one request; results are copies."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._inputs = {name_of(port): index for index, port in enumerate(compiled.inputs)}
+        self._outputs = [name_of(port) for port in compiled.outputs]
+        self._request = compiled.create_infer_request()
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self._request.infer({self._inputs[name]: array for name, array in feeds.items()}, share_inputs=True)
+        return {
+            name: self._request.get_output_tensor(index).data.copy() for index, name in enumerate(self._outputs)
+        }
+
+
+@format_("openvino", suffixes=(".xml",), stack="openvino", requires=("openvino",), runtime="openvino")
+class Openvino(Format):
+    """OpenVINO IR; inputs and outputs keep the order of the file."""
+
+    def recognizes(self, path: Path, head: bytes) -> bool:
+        text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+        return text.startswith(b"<") and b"<net " in text
+
+    def files(self, path: Path) -> list[Path]:
+        return [path, weights_file(path)]
+
+    def read_io(self, path: Path, declared: Declared, build: Build | None = None) -> IO:
+        if build is not None:
+            raise InputError(f"{path} is a whole model: it takes no factory, options or weights", where=str(path))
+        model = read_model(path)
+        inputs = tuple(_tensor(port) for port in model.inputs)
+        known = {tensor.name for tensor in inputs}
+        for name in declared.shapes:
+            if name not in known:
+                raise InputError(
+                    f"{path.name} has no input `{name}`; its inputs are {', '.join(sorted(known))}", where=str(path)
+                )
+        return IO(tuple(_declare(path, tensor, declared) for tensor in inputs), tuple(map(_tensor, model.outputs)))
+
+    def describe(self, artifact: Artifact) -> Graph:
+        from edgekit.formats.openvino_graph import describe_model
+
+        return describe_model(read_model(artifact.path))
+
+    def open(self, artifact: Artifact, threads: int) -> Session:
+        openvino = import_openvino()
+        # float32 is asked for, since a processor with bfloat16 would otherwise compute floats in that.
+        settings = {
+            "INFERENCE_NUM_THREADS": max(1, threads),
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
+        model = read_model(artifact.path)
+        shapes = {tensor.name: list(tensor.shape) for tensor in artifact.io.inputs if None not in tensor.shape}
+        try:
+            if model.is_dynamic() and shapes:
+                model.reshape(shapes)
+            return OpenvinoSession(openvino.Core().compile_model(model, "CPU", settings))
+        except RuntimeError as error:
+            raise StepError(
+                f"OpenVINO refuses the model: {reason(error)}", where=str(artifact.path), code="runtime_refused"
+            ) from error
+
+    def find_nan(self, artifact: Artifact) -> str | None:
+        for node in read_model(artifact.path).get_ordered_ops():
+            if node.get_type_name() == "Constant" and node.get_element_type().is_real():
+                if not np.isfinite(np.asarray(node.data, np.float32)).all():
+                    return str(node.get_friendly_name())
+        return None
+
+
+def _tensor(port: Any) -> Tensor:
+    name = name_of(port)
+    shape = tuple(size.get_length() if size.is_static else None for size in port.get_partial_shape())
+    dtype = str(np.dtype(port.get_element_type().to_dtype()))
+    return Tensor(name, name, shape, dtype)
+
+
+def _declare(path: Path, tensor: Tensor, declared: Declared) -> Tensor:
+    """The input with its free sizes as declared; a free first size alone is a batch of 1."""
+    own, wanted = tensor.shape, declared.shapes.get(tensor.name)
+    if wanted is not None:
+        fits = len(own) == len(wanted) and all(a is None or a == b for a, b in zip(own, wanted, strict=True))
+        if not fits:
+            raise InputError(f"input `{tensor.name}` of {path.name} is {own}, not {tuple(wanted)}", where=str(path))
+        shape: tuple[int | None, ...] = tuple(wanted)
+    elif None in own[1:]:
+        raise InputError(
+            f"input `{tensor.name}` of {path.name} has free sizes: {own}",
+            where=str(path),
+            remedy=f"declare them: model.inputs: {{{tensor.name}: {{shape: [...]}}}}",
+            code="inputs_not_declared",
+        )
+    else:
+        shape = tuple(1 if size is None else size for size in own)
+    layout = declared.layouts.get(tensor.name, "NCHW" if len(shape) == 4 else None)
+    return Tensor(tensor.name, tensor.name, shape, tensor.dtype, layout=layout)

@@ -1,0 +1,61 @@
+"""onnx -> openvino: an IR with float32 weights."""
+
+from __future__ import annotations
+
+from edgekit.artifact import Artifact
+from edgekit.errors import AmbiguousOutputs, StepError
+from edgekit.formats.onnx_file import external_files
+from edgekit.formats.openvino_file import import_openvino, reason, write_model
+from edgekit.steps import Context, Produced, StepOptions, step
+
+
+class Options(StepOptions):
+    """None: the weights stay float32; openvino_fp16 and openvino_int8 compress them."""
+
+
+@step(
+    "onnx_to_openvino",
+    accepts="onnx",
+    produces="openvino",
+    stack="openvino",
+    version=1,
+    options=Options,
+    exact=True,
+    requires=("openvino",),
+)
+def onnx_to_openvino(context: Context, artifact: Artifact, options: Options) -> Produced:
+    """Convert ONNX to OpenVINO IR; names, layout and types of inputs and outputs are kept."""
+    openvino = import_openvino()
+    try:
+        model = openvino.convert_model(artifact.path)
+        shapes = {tensor.name: list(tensor.shape) for tensor in artifact.io.inputs if None not in tensor.shape}
+        if model.is_dynamic() and shapes:
+            model.reshape(shapes)
+    except Exception as error:
+        raise StepError(
+            f"OpenVINO refuses the model: {reason(error)}",
+            where="onnx_to_openvino",
+            remedy="replace the operator it names in the model",
+            code="operator_refused",
+        ) from error
+    _keep_names(model, artifact)
+    path = context.workdir / f"{context.stem}.xml"
+    write_model(model, path, half=False)
+    return Produced(path, artifact.io)
+
+
+def _keep_names(model, artifact: Artifact) -> None:
+    """Give each port exactly the name that it has in ONNX: OpenVINO's ports carry the names of all tensors that are one."""
+    for kind, ports, tensors in (
+        ("input", model.inputs, artifact.io.inputs),
+        ("output", model.outputs, artifact.io.outputs),
+    ):
+        if len(ports) != len(tensors):
+            raise AmbiguousOutputs(f"OpenVINO wrote {len(ports)} {kind}s for {len(tensors)}", where="onnx_to_openvino")
+        for tensor in tensors:
+            matches = [port for port in ports if tensor.name in port.get_names()]
+            if len(matches) != 1:
+                raise AmbiguousOutputs(
+                    f"{kind} `{tensor.name}` is {len(matches)} of OpenVINO's {kind}s", where=tensor.name
+                )
+            matches[0].get_tensor().set_names({tensor.name})

@@ -3,8 +3,8 @@
 A document becomes a tree of ``Node``: maps, lists and scalars, each with the file, line and column where it stands, so
 that a mistake found later (by a schema, or by a step's options) can still be pointed at. YAML is read as version 1.2:
 ``off`` is text, ``1e-3`` is a number, keys are always text, a key that stands twice is a mistake, tags are refused.
-Size, depth and the number of values after aliases are unfolded are limited before anything is built, so that a small file
-cannot fill the memory.
+Size, depth and the number of values after aliases are unfolded are limited before anything is built, so that a small
+file cannot fill the memory.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Place:
 
 @dataclass
 class Node:
-    """A value with its place. ``value`` is a dict of nodes, a list of nodes or a scalar; ``keys`` has the places of a map's
-    keys. ``flag`` marks what a ``--set`` on the command line brought in."""
+    """A value with its place. ``value`` is a dict of nodes, a list of nodes or a scalar; ``keys`` has the places of a
+    map's keys. ``flag`` marks what a ``--set`` on the command line brought in."""
 
     value: Any
     place: Place
@@ -61,12 +61,12 @@ class Node:
         """The node at ``path``, or None."""
         node: Node = self
         for part in path:
-            if isinstance(node.value, dict) and part in node.value:
-                node = node.value[part]
-            elif isinstance(node.value, list) and isinstance(part, int) and -1 < part < len(node.value):
-                node = node.value[part]
-            else:
+            held: Any = node.value
+            in_map = isinstance(held, dict) and part in held
+            in_list = isinstance(held, list) and isinstance(part, int) and -1 < part < len(held)
+            if not (in_map or in_list):
                 return None
+            node = held[part]
         return node
 
     def nearest(self, path: Sequence[str | int]) -> Place:
@@ -130,7 +130,9 @@ def read_text(text: str, file: str) -> tuple[Node, list[Mistake]]:
         mark = error.problem_mark or error.context_mark
         place = _place(file, mark) if mark is not None else Place(file, 1, 1)
         said = " ".join(filter(None, (error.context, error.problem)))
-        raise RecipeError(f"{file} is not YAML", where=str(place), mistakes=[place.mistake(f"not YAML: {said}")]) from None
+        raise RecipeError(
+            f"{file} is not YAML", where=str(place), mistakes=[place.mistake(f"not YAML: {said}")]
+        ) from None
     except YAMLError as error:
         place = Place(file, 1, 1)
         said = " ".join(str(error).split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,13 +19,16 @@ class Written(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+    #: The keys as people write them, where a short form is spelled out into other ones.
+    written_keys: ClassVar[tuple[str, ...]] = ()
+
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def check(kind: type[Model], node: Node, *, partial: bool = False, mistakes: list[Mistake]) -> Model | None:
-    """``node`` as a ``kind``, or None with its mistakes appended. ``partial``: what is missing is no mistake (but then the
-    result is None too)."""
+    """``node`` as a ``kind``, or None with its mistakes appended. ``partial``: what is missing is no mistake (but then
+    the result is None too)."""
     try:
         return kind.model_validate(node.plain())
     except ValidationError as error:
@@ -110,7 +113,8 @@ def _without_tags(location: Sequence[str | int], node: Node) -> tuple[str | int,
 
 
 def _names(kind: type[BaseModel]) -> list[str]:
-    return [info.alias or name for name, info in kind.model_fields.items()]
+    written = getattr(kind, "written_keys", ())
+    return list(written) or [info.alias or name for name, info in kind.model_fields.items()]
 
 
 def _step_into(kind: Any, part: str | int) -> Any:

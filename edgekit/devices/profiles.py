@@ -71,7 +71,7 @@ def own_folder() -> Path:
 
 
 def load_profiles(extra: Path | None = None, *, own: Path | None = None) -> Profiles:
-    """All profiles: edgekit's own, and those of ``extra`` (default: the folder ``EDGEKIT_TARGETS`` names, if it is set).
+    """All profiles: edgekit's own, and those of ``extra`` (default: the folder that ``EDGEKIT_TARGETS`` names, if any).
 
     Raises:
         InputError: ``extra`` is no folder, or a profile of one name lies in both.
@@ -97,14 +97,16 @@ def load_profiles(extra: Path | None = None, *, own: Path | None = None) -> Prof
 
 
 def validate_profile(path: Path, *, check_routes: CheckRoutes | None = None, own: Path | None = None) -> Profile:
-    """Read one profile file as strictly as a run would; what it extends is looked for beside it and among edgekit's own.
+    """Read one profile as strictly as a run would; what it extends is looked for beside it and among edgekit's own.
 
     Raises:
         RecipeError: all its mistakes, with their places.
     """
     if not path.is_file():
         raise InputError(f"no target profile at {path}", where=str(path), code="missing_file")
-    files = {other.stem: other for folder in (own or own_folder(), path.parent) for other in sorted(folder.glob("*.yaml"))}
+    files = {
+        other.stem: other for folder in (own or own_folder(), path.parent) for other in sorted(folder.glob("*.yaml"))
+    }
     files[path.stem] = path
     profile, tree = _load(path.stem, files)
     mistakes: list[Mistake] = []
@@ -134,7 +136,9 @@ def _read_extended(name: str, files: Mapping[str, Path], seen: tuple[str, ...], 
     tree, found = read_file(files[name])
     mistakes.extend(found)
     if not isinstance(tree.value, dict):
-        raise_mistakes([*mistakes, tree.place.mistake("a target profile is a map")], f"the target profile {files[name]}")
+        raise_mistakes(
+            [*mistakes, tree.place.mistake("a target profile is a map")], f"the target profile {files[name]}"
+        )
     parent = tree.value.pop("extends", None)
     if parent is None:
         return tree
@@ -144,7 +148,9 @@ def _read_extended(name: str, files: Mapping[str, Path], seen: tuple[str, ...], 
         return tree
     if parent.value in (*seen, name):
         circle = " -> ".join([*seen, name, parent.value])
-        raise_mistakes([parent.place.mistake(f"`extends` goes in a circle: {circle}")], f"the target profile {files[name]}")
+        raise_mistakes(
+            [parent.place.mistake(f"`extends` goes in a circle: {circle}")], f"the target profile {files[name]}"
+        )
     below = _read_extended(parent.value, files, (*seen, name), mistakes)
     return _lay_over(below, tree)
 

@@ -13,7 +13,7 @@ from edgekit.checks.gates import GATES
 from edgekit.devices.profile import Profile
 from edgekit.devices.profiles import Profiles
 from edgekit.errors import EdgekitError, ExcludedError, InputError, Mistake, RecipeError, UnknownName, first_exit_code
-from edgekit.plan import Data, DataSource, Node, Output, Plan, Source, TaskUse
+from edgekit.plan import Data, DataSource, Node, Output, Plan, Source, TaskUse, add_traits
 from edgekit.preconditions import check_labels, check_labels_file, check_samples, find_source
 from edgekit.recipe.schema import Entry, Recipe, Samples, check_entry_name, split_factory
 from edgekit.recipe.uses import check_routes
@@ -56,17 +56,10 @@ class _Draft:
     id: str = ""
 
 
-def build_plan(
+def make_plan(
     recipe: Recipe, profiles: Mapping[str, Profile], *, select: Sequence[str] = (), evaluate: bool = True
 ) -> Plan:
-    """The plan of a recipe. ``select`` holds the texts of ``--target NAME[/PRECISION]``; ``evaluate`` is False for
-    ``--no-eval``, which needs neither evaluation samples nor labels.
-
-    Raises:
-        RecipeError, InputError: exit 2, what was asked cannot be, or a file that is named is not there.
-        AbsentError: exit 3, declared weights or distributions are not on this machine.
-        ExcludedError: exit 4, a target's profile rules the output out.
-    """
+    """See ``edgekit.plan.build_plan``, which is what others call."""
     wanted = choose_outputs(recipe, profiles, select)
     problems: list[EdgekitError] = []
     source = Source(
@@ -93,7 +86,7 @@ def build_plan(
         check_labels(recipe, [output.entry for output in wanted], problems)
     _raise_first(problems)
     nodes, makers = _share(chains)
-    return Plan(
+    plan = Plan(
         name=recipe.name,
         recipe_sha256=recipe.sha256,
         source=source,
@@ -102,6 +95,7 @@ def build_plan(
         data=_plan_data(recipe),
         task=None if recipe.task is None else _plan_task(recipe),
     )
+    return add_traits(plan)
 
 
 def _raise_first(problems: list[EdgekitError]) -> None:

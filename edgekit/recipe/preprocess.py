@@ -283,7 +283,5 @@ def _check_units(options: Node, seen: list[str], say: Callable[[str], Mistake], 
     means = mean if isinstance(mean, list) else [mean]
     if "scale" not in seen and all(0 < value < 1 for value in means):
         mistakes.append(
-            say(
-                "the means of `normalize` lie between 0 and 1, the pixels between 0 and 255: `scale: {divide: 255}` is missing"
-            )
+            say("the means of `normalize` lie in 0..1 and the pixels in 0..255: a `scale: {divide: 255}` is missing")
         )

@@ -46,6 +46,8 @@ class Format:
     requires: ClassVar[tuple[str, ...]]
     #: The distribution that runs it here; None where no runtime does (then an artifact is not measured).
     runtime: ClassVar[str | None]
+    #: Whether inputs and outputs stand in the order of the model they were converted from.
+    keeps_order: ClassVar[bool] = True
 
     def recognizes(self, path: Path, head: bytes) -> bool:
         """Whether the first bytes (up to 4096) look like this format, whatever the suffix says."""
@@ -135,4 +137,3 @@ def find_format(path: Path) -> Format:
         remedy=f"the formats' files end in {known_suffixes}",
         code="wrong_format",
     )
-

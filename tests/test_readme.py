@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -68,3 +70,46 @@ def test_examples_run(page: Path, tmp_path: Path, repository: Path, edgekit_prog
             timeout=600,
         )
         assert done.returncode == 0, f"{page.name}:\n{block}\n{done.stdout}{done.stderr}"
+
+
+def test_example_step_registers_and_works(repository: Path, tmp_path: Path) -> None:
+    """The file that docs/adding-a-step.md shows, imported and run on a model with two inputs named apart."""
+    import numpy as np
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    from edgekit.artifact import IO, Artifact, Tensor
+    from edgekit.steps import STEPS, Context
+
+    page = (repository / "docs" / "adding-a-step.md").read_text()
+    (source,) = re.findall(r"^<!-- step -->\n```python\n(.*?)^```", page, re.M | re.S)
+    file = tmp_path / "onnx_short_names.py"
+    file.write_text(source)
+    specification = importlib.util.spec_from_file_location("documented_step", file)
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["documented_step"] = module
+    try:
+        specification.loader.exec_module(module)
+        step = STEPS.get("onnx_short_names")
+    finally:
+        del sys.modules["documented_step"]
+        STEPS._entries.pop("onnx_short_names", None)
+
+    weight = numpy_helper.from_array(np.eye(4, dtype=np.float32) * 3, "a.very.long.name")
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("x", "y")]
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", weight.name], ["y"])], "g", value[:1], value[1:], [weight]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "model.onnx")
+    io = IO((Tensor("x", "x", (1, 4), "float32"),), (Tensor("y", "y", (1, 4), "float32"),))
+    workdir = tmp_path / "work"
+    workdir.mkdir()
+    artifact = Artifact(tmp_path / "model.onnx", "onnx", "", 0, io)
+    produced = step.run(Context(workdir), artifact, step.options())
+    assert [tensor.name for tensor in onnx.load(produced.path).graph.initializer] == ["w0"]
+    session = onnxruntime.InferenceSession(str(produced.path), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"x": np.ones((1, 4), np.float32)})
+    np.testing.assert_array_equal(found, np.full((1, 4), 3, np.float32))

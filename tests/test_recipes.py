@@ -100,7 +100,7 @@ def resnet8(run_recipe: Callable[..., Run], shared_data: Callable[[str], Path]) 
 
 
 def check_run(run: Run, outputs: set[str], samples: int) -> None:
-    """Every output passes; every node was measured on all samples, the exact ones to 60 dB; files and reports lie there."""
+    """Every output passes; every node was measured on all samples, the exact ones to 60 dB; all files lie there."""
     assert run.done.returncode == 0, run.done.stdout + run.done.stderr
     report = run.report
     assert report["schema"] == "edgekit.report/1" and report["exit_code"] == 0

@@ -24,7 +24,7 @@ def wheel(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of a new environment with the wheel; its libraries are those of the environment that runs the tests
+    """The bin folder of a new environment with the wheel; its libraries are those that the tests run with
     (its site-packages is on the path, without its own editable edgekit, which a nested .pth would bring)."""
     environment = tmp_path_factory.mktemp("elsewhere") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True, timeout=120)

@@ -84,8 +84,9 @@ def run(
     from edgekit.report.write import parse_request
 
     views = tuple(parse_request(text) for text in report or ())
-    loaded = load_recipe(recipe, set_ or ())
-    plan = build_plan(loaded, load_profiles(targets_dir), select=target or (), evaluate=not no_eval)
+    profiles = load_profiles(targets_dir)
+    loaded = load_recipe(recipe, set_ or (), profiles=profiles)
+    plan = build_plan(loaded, profiles, select=target or (), evaluate=not no_eval)
     if dry_run:
         if as_json:
             answer_json(plan_document(plan))

@@ -88,10 +88,11 @@ def validate_targets(
       edgekit targets validate boards/my-board.yaml
     """
     from edgekit.devices import validate_profile
-    from edgekit.errors import RecipeError
-    from edgekit.recipe import check_routes
+    from edgekit.errors import Mistake, RecipeError
+    from edgekit.recipe.uses import check_routes
 
-    names, mistakes = [], []
+    names: list[str] = []
+    mistakes: list[Mistake] = []
     for file in files:
         try:
             names.append(validate_profile(file, check_routes=check_routes).name)

@@ -1,0 +1,49 @@
+"""What a finished file must be fed: names, shapes, types, scales, and the preprocessing of its samples."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit.cli.terminal import pairs
+
+if TYPE_CHECKING:
+    from edgekit.artifact import Artifact, Tensor
+
+
+def feeding_text(artifact: Artifact, preprocess: list[dict[str, Any]] | None) -> str:
+    """The file, then a line for each input and output; ``preprocess`` is None where nobody said how samples are made."""
+    rows = [("input", tensor_text(tensor)) for tensor in artifact.io.inputs]
+    rows += [("output", tensor_text(tensor)) for tensor in artifact.io.outputs]
+    if preprocess is not None:
+        words = [word_text(word) for word in preprocess] or ["none: samples are fed as they are"]
+        rows.append(("preprocess", "\n".join(words)))
+    return f"{_shown(artifact.path)}\n{pairs(rows, indent='  ')}"
+
+
+def tensor_text(tensor: Tensor) -> str:
+    """``image 1x224x224x3 int8, scale 0.0078125, zero point -1, from NCHW by 0 2 3 1``."""
+    shape = "x".join("?" if size is None else str(size) for size in tensor.shape) or "scalar"
+    parts = [f"{tensor.name} {shape} {tensor.dtype}"]
+    if tensor.quantization is not None:
+        scale, zero = tensor.quantization.scale[0], tensor.quantization.zero_point[0]
+        parts.append(f"scale {scale:.9g}, zero point {zero}")
+    if tensor.permutation is not None:
+        parts.append(f"axes {' '.join(map(str, tensor.permutation))} of the source's {tensor.layout or ''}".rstrip())
+    if tensor.source_name != tensor.name:
+        parts.append(f"called {tensor.source_name} in the source")
+    return ", ".join(parts)
+
+
+def word_text(word: dict[str, Any]) -> str:
+    """``resize short_side 256, interpolation bicubic``."""
+    ((name, options),) = word.items()
+    values = options.items() if isinstance(options, dict) else [("", options)]
+    return f"{name} " + ", ".join(f"{key} {value}".strip() for key, value in values if value is not None)
+
+
+def _shown(path: Path) -> str:
+    """Relative to the working folder where that is shorter."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

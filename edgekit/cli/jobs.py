@@ -1,0 +1,105 @@
+"""Single jobs that a command gives to the engine's workers, so that no framework loads in the command itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgekit.artifact import Artifact
+    from edgekit.graph import Graph
+
+
+class Jobs:
+    """A pool of workers for the length of a ``with`` block."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        from edgekit.engine.pool import Pool
+        from edgekit.engine.settings import usable_cores
+
+        self.threads = threads or usable_cores()
+        self._pool = Pool(threads=self.threads)
+
+    def __enter__(self) -> Jobs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.close()
+
+    def read_model(self, path: Path, inputs: dict[str, dict[str, Any]] | None = None, **build: Any) -> Artifact:
+        """The artifact of a model file; ``build`` has factory, options and weights for a Python file.
+
+        Raises:
+            InputError: no such file, not a model, or not one of its format.
+            AbsentError: its format's libraries are not installed.
+        """
+        from edgekit.artifact import Artifact
+        from edgekit.formats import FORMATS, find_format
+
+        known = FORMATS.get("torch") if build.get("factory") else find_format(path)
+        job = {
+            "kind": "read_source",
+            "file": str(path.absolute()),
+            "format": known.name,
+            "inputs": inputs or {},
+            **build,
+        }
+        answer = self.call(known.stack, job, label=f"reading {path}")
+        return Artifact.from_dict(answer["artifact"])
+
+    def describe(self, artifact: Artifact) -> Graph:
+        """The graph of an artifact."""
+        answer = self.call(
+            stack_of(artifact),
+            {"kind": "describe", "artifact": artifact.to_dict()},
+            label=f"describing {artifact.path}",
+        )
+        return graph_from_dict(answer["graph"])
+
+    def call(
+        self, stack: str, job: dict[str, Any], *, label: str, listen: Callable[[int, int], None] | None = None
+    ) -> dict[str, Any]:
+        """One job, its answer; what its libraries print goes to the worker's log."""
+        return self._pool.call(stack, {"label": label, "threads": self.threads, **job}, listen=listen or _ignore)
+
+
+def stack_of(artifact: Artifact) -> str:
+    """The stack whose worker runs and describes the artifact."""
+    from edgekit.formats import FORMATS
+
+    return FORMATS.get(artifact.format).stack
+
+
+def graph_from_dict(data: dict[str, Any]) -> Graph:
+    """The Graph that ``dataclasses.asdict`` described, after a journey through JSON."""
+    from edgekit.graph import Graph, Operator, Quantization, TensorInfo
+
+    def quantization(said: dict[str, Any] | None) -> Quantization | None:
+        return None if said is None else Quantization(tuple(said["scale"]), tuple(said["zero_point"]), said.get("axis"))
+
+    tensors = tuple(
+        TensorInfo(
+            tensor["name"],
+            tuple(tensor["shape"]),
+            tensor["dtype"],
+            tensor["constant"],
+            quantization(tensor["quantization"]),
+        )
+        for tensor in data["tensors"]
+    )
+    operators = tuple(
+        Operator(**{**operator, "inputs": tuple(operator["inputs"]), "outputs": tuple(operator["outputs"])})
+        for operator in data["operators"]
+    )
+    return Graph(
+        data["format"], tensors, operators, tuple(data["inputs"]), tuple(data["outputs"]), dict(data["metadata"])
+    )
+
+
+def _ignore(done: int, total: int) -> None:
+    return None

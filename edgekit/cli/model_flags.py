@@ -1,0 +1,265 @@
+"""The flags that say the same as a recipe does, and how a recipe is made of them.
+
+Order: a flag, then the file of ``--recipe``, then the model's sidecar, then the model file itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgekit.devices import Profile
+    from edgekit.recipe import Recipe
+
+LABEL = "the command line"
+
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[MODEL]", help="A model file, or file.py:NAME. [default: the model of --recipe]"),
+]
+RecipeOption = Annotated[
+    Path | None, typer.Option("--recipe", metavar="FILE", help="Take from this recipe what no flag says.")
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", metavar="FILE", help="Weights for a model that file.py:NAME builds.")
+]
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option("--shape", metavar="[NAME=]1x3x224x224", help="Shape of an input, the batch first. Repeatable."),
+]
+PreprocessOption = Annotated[
+    str | None,
+    typer.Option(
+        "--preprocess",
+        metavar="PRESET|FILE",
+        help="imagenet, inception, efficientnet-lite, yolo, none, or a YAML file.",
+    ),
+]
+DataOption = Annotated[
+    str | None, typer.Option("--data", metavar="PATH", help="Samples: some calibrate, the others evaluate.")
+]
+CalibrateOption = Annotated[str | None, typer.Option("--calibrate", metavar="PATH", help="Samples to calibrate with.")]
+EvaluateOption = Annotated[str | None, typer.Option("--evaluate", metavar="PATH", help="Samples to measure on.")]
+LabelsOption = Annotated[
+    Path | None, typer.Option("--labels", metavar="FILE", help="Class names, one a line, in the model's order.")
+]
+TaskOption = Annotated[
+    str | None, typer.Option("--task", metavar="NAME", help="What the outputs mean: classification, ...")
+]
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What was given of them; paths are relative to the working folder."""
+
+    model: str | None = None
+    recipe: Path | None = None
+    weights: Path | None = None
+    shape: tuple[str, ...] = ()
+    preprocess: str | None = None
+    data: str | None = None
+    calibrate: str | None = None
+    evaluate: str | None = None
+    labels: Path | None = None
+    task: str | None = None
+    overrides: tuple[str, ...] = ()
+
+
+def make_recipe(flags: Flags, sections: dict[str, Any], profiles: Mapping[str, Profile]) -> Recipe:
+    """The recipe that the flags (and ``--recipe``) come to. ``sections`` (`targets`, `steps`) replace the recipe's own.
+
+    Raises:
+        RecipeError, InputError: as ``load_recipe`` does; pictures without preprocessing; no model.
+    """
+    from edgekit.recipe import load_mapping, load_recipe
+
+    if flags.data is not None and (flags.calibrate or flags.evaluate):
+        raise InputError("--data stands for both --calibrate and --evaluate; give it, or them", code="usage")
+    if flags.recipe is not None:
+        settings = [f"{path}={json.dumps(value)}" for path, value in {**_settings(flags), **sections}.items()]
+        recipe = load_recipe(flags.recipe, (*settings, *flags.overrides), profiles=profiles)
+    else:
+        mapping = _mapping(flags, sections)
+        recipe = load_mapping(mapping, base=Path.cwd(), label=LABEL, overrides=flags.overrides, profiles=profiles)
+    refuse_guessing(recipe)
+    return recipe
+
+
+def refuse_guessing(recipe: Recipe) -> None:
+    """Refuse (InputError) pictures for which nobody said how they are prepared: that is never guessed."""
+    if recipe.preprocess or recipe.data is None or recipe.node("preprocess") is not None:
+        return
+    used = [use for use in (recipe.data.split, recipe.data.evaluate, recipe.data.calibrate) if use is not None]
+    pictures = [use.path for use in used if may_be_pictures(use.path)]
+    if pictures:
+        from edgekit.recipe.preprocess import PRESETS
+
+        raise InputError(
+            "nothing says how pictures become the model's input, and edgekit does not guess it",
+            where=pictures[0],
+            remedy=f"--preprocess with one of {', '.join(PRESETS)} or a YAML file of words, or --recipe FILE",
+            code="preprocessing_missing",
+        )
+
+
+def may_be_pictures(path: str) -> bool:
+    """Whether samples at ``path`` are pictures, as far as their kind tells: all but arrays of prepared numbers."""
+    if not path.endswith(".npz"):
+        return True
+    import zipfile
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+            if "jpeg.npy" in names:
+                return True
+            return "x.npy" in names and _is_pixels(archive, "x.npy")
+    except (OSError, zipfile.BadZipFile, ValueError):
+        return False  # reading the samples will say what is wrong with the file
+
+
+def _is_pixels(archive: Any, member: str) -> bool:
+    """Whether an array of the archive is 8-bit with the axes of pictures (samples, height, width, channels)."""
+    from numpy.lib import format as npy
+
+    with archive.open(member) as file:
+        version = npy.read_magic(file)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(file)
+    return len(shape) == 4 and str(dtype) == "uint8"
+
+
+def _mapping(flags: Flags, sections: dict[str, Any]) -> dict[str, Any]:
+    if flags.model is None:
+        raise InputError("no model: name its file, or give --recipe", code="usage")
+    mapping: dict[str, Any] = {"edgekit": 1, "name": model_name(flags.model)}
+    for path, value in {**sidecar_sections(flags.model), **_settings(flags), **sections}.items():
+        *above, last = path.split(".")
+        place = mapping
+        for key in above:
+            place = place.setdefault(key, {})
+        place[last] = value
+    return mapping
+
+
+def _settings(flags: Flags) -> dict[str, Any]:
+    """{dotted path of the recipe: value} of what the flags say."""
+    settings: dict[str, Any] = {}
+    if flags.model is not None:
+        settings["model"] = {"file": flags.model}
+    if flags.weights is not None:
+        settings["model.weights"] = {"path": str(flags.weights)}
+    if flags.shape:
+        settings["model.inputs"] = {name: {"shape": shape} for name, shape in parse_shapes(flags).items()}
+    if flags.preprocess is not None:
+        settings["preprocess"] = read_preprocess(flags.preprocess)
+    if flags.data is not None:
+        settings["data"] = {"path": flags.data}
+    for role in ("calibrate", "evaluate"):
+        path = getattr(flags, role)
+        if path is not None:
+            settings[f"data.{role}"] = {"path": path}
+    if flags.task is not None:
+        settings["task"] = {"name": flags.task}
+    if flags.labels is not None:
+        settings["task.labels"] = str(flags.labels)
+    return settings
+
+
+def model_name(model: str) -> str:
+    """What the outputs are called after: the model file's stem, as the name of a folder."""
+    import re
+
+    file = model.rpartition(":")[0] if ".py:" in model else model
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem).strip("-._") or "model"
+
+
+def parse_shapes(flags: Flags) -> dict[str, list[int]]:
+    """``--shape`` texts as {input name: sizes}. One without a name is that of the model's only input."""
+    shapes: dict[str, list[int]] = {}
+    for text in flags.shape:
+        name, separator, sizes = text.rpartition("=")
+        parts = sizes.lower().split("x")
+        if not all(part.isdecimal() and int(part) > 0 for part in parts) or (separator and not name):
+            raise InputError(
+                f"--shape {text} is no shape", remedy="write it as 1x3x224x224, or NAME=1x3x224x224", code="usage"
+            )
+        shapes[name or _only_input(flags)] = [int(part) for part in parts]
+    if len(shapes) != len(flags.shape):
+        raise InputError("--shape names an input twice, or needs NAME= for each of several", code="usage")
+    return shapes
+
+
+def _only_input(flags: Flags) -> str:
+    """The name of the model's only input where its file says it, else ``input``."""
+    from edgekit.formats import find_format
+
+    if flags.model is None or ".py:" in flags.model:
+        return "input"
+    path = Path(flags.model)
+    if find_format(path).name == "torch":
+        return "input"
+    from edgekit.cli.jobs import Jobs
+
+    with Jobs() as jobs:
+        inputs = jobs.read_model(path).io.inputs
+    if len(inputs) != 1:
+        names = ", ".join(tensor.name for tensor in inputs)
+        raise InputError(f"{path} has several inputs: {names}", remedy="--shape NAME=SIZES for each", code="usage")
+    return inputs[0].name
+
+
+def read_preprocess(text: str) -> Any:
+    """``--preprocess``: the name of a preset, or a YAML file with what a recipe would say under `preprocess`."""
+    from edgekit.recipe.preprocess import PRESETS
+
+    if text in PRESETS:
+        return {"preset": text}
+    if not Path(text).exists():
+        from edgekit.registry import did_you_mean
+
+        raise InputError(
+            f"--preprocess {text} is neither a preset{did_you_mean(text, PRESETS)} nor a file",
+            remedy=f"the presets are {', '.join(PRESETS)}; a YAML file holds a list of words",
+            code="unknown_preset",
+        )
+    from edgekit.documents import read_file
+    from edgekit.errors import RecipeError
+
+    tree, mistakes = read_file(Path(text))
+    if mistakes:
+        raise RecipeError(f"{text} cannot be used", mistakes=mistakes)
+    return tree.plain()
+
+
+def sidecar_sections(model: str) -> dict[str, Any]:
+    """{section of a recipe: value} of what the file beside the model says, if edgekit made it."""
+    told = read_sidecar(Path(model))
+    return {name: told[name] for name in ("preprocess", "task") if told.get(name)}
+
+
+def read_sidecar(model: Path) -> dict[str, Any]:
+    """The content of ``STEM.edgekit.json`` beside a model; empty where there is none.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    sidecar = model.with_name(f"{model.stem}.edgekit.json")
+    if not sidecar.is_file():
+        return {}
+    try:
+        told = json.loads(sidecar.read_text(encoding="utf-8"))
+    except ValueError:
+        told = None
+    if not isinstance(told, dict):
+        raise InputError(f"the sidecar {sidecar} is damaged", where=str(sidecar), code="damaged_sidecar")
+    return told

@@ -79,6 +79,13 @@ def compute_reference(
                 decisions.append(decision)
                 records.add_decision(seen.index, decision)
             _add_score(records, judge, seen.outputs, labels, seen.index)
+    if labels is not None and records.scores is None and judge.metric is not None:
+        raise InputError(
+            f"the labels of the evaluation data are not what the task `{judge.name}` takes",
+            where="data",
+            remedy="name the task that fits the data, or `compare` to leave labels aside",
+            code="labels_do_not_fit",
+        )
     records.save(out, decides=decides)
     info = {
         "samples": len(samples),

@@ -28,7 +28,10 @@ def wilson(successes: float, total: int) -> Interval:
     spread = _Z * math.sqrt(share * (1 - share) / total + _Z**2 / (4 * total**2))
     center = share + _Z**2 / (2 * total)
     scale = 1 + _Z**2 / total
-    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
+    # At the ends the formula gives 0 and 1 but for rounding.
+    low = 0.0 if successes <= 0 else max(0.0, (center - spread) / scale)
+    high = 1.0 if successes >= total else min(1.0, (center + spread) / scale)
+    return low, high
 
 
 def bootstrap(

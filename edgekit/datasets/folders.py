@@ -64,7 +64,7 @@ def _open_classes(
 
 
 def _open_listed(folder: Path, classes: tuple[str, ...] | None) -> Source:
-    """``labels.csv`` with the columns ``file`` and ``label``: class indices, or names."""
+    """``labels.csv`` with the columns ``file`` and ``label``: class names, else class indices."""
     listing = folder / "labels.csv"
     try:
         with listing.open(newline="", encoding="utf-8-sig") as file:
@@ -87,7 +87,8 @@ def _open_listed(folder: Path, classes: tuple[str, ...] | None) -> Source:
                 f"{listing} lists {path.name}, which is not there", where=f"{listing}:{number}", code="missing_file"
             )
     texts = [label.strip() for _, label in rows]
-    if all(text.isdigit() for text in texts):
+    by_name = classes is not None and set(texts) <= set(classes)
+    if not by_name and all(text.isdigit() for text in texts):
         return _of_files(folder, files, [int(text) for text in texts], classes, named=False)
     ordered = tuple(sorted(set(texts))) if classes is None else classes
     place = {name: index for index, name in enumerate(ordered)}

@@ -70,8 +70,12 @@ class LabelWriter:
         if label is None:
             raise self._refuse(index, "is missing, though other samples have one")
         array = np.asarray(label)
+        if array.ndim and array.size == 1:
+            array = array.reshape(())
         if array.dtype.kind not in "iub" and not (array.dtype.kind == "f" and (array == np.floor(array)).all()):
             raise self._refuse(index, f"is {label!r}, neither a class index nor a class name")
+        if array.ndim == 1:
+            raise self._refuse(index, f"is a row of {array.size} numbers (one-hot?), not a class index or a label map")
         row = array.astype(np.int64)
         classes = self._source.classes
         if row.ndim == 0 and (row < 0 or (classes is not None and row >= len(classes))):

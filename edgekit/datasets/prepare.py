@@ -95,7 +95,8 @@ def _prepare_roles(
     }
     total = sum(len(source) for source in sources.values())
     done = 0
-    results, hashes = {}, {}
+    results: dict[str, Any] = {}
+    hashes: dict[str, list[str]] = {}
     for role, source in sources.items():
         if role == "calibrate":
             source = dataclasses.replace(source, labelled=False)
@@ -106,6 +107,11 @@ def _prepare_roles(
         )
         done += len(source)
     check_disjoint(hashes, {role: source.ids for role, source in sources.items()})
+    if data.get("split") is not None:
+        for role in results:
+            results[role]["note"] = (
+                f"{len(sources[role])} of the samples at {data['split']['path']}, divided by content"
+            )
     shutil.rmtree(scratch)
     return results
 
@@ -259,6 +265,9 @@ def _plain(value: Any) -> Mapping[str, Any]:
 
 def _describe_os_error(error: OSError, out: Path) -> EdgekitError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    named = error.filename
+    if not full and isinstance(named, str) and not Path(named).is_relative_to(out.parent):
+        return InputError(f"{named} cannot be read: {error.strerror}", where=named, code="unreadable_data")
     what = "the disk is full" if full else str(error)
     return StepError(
         f"preparing the samples failed: {what}",

@@ -75,11 +75,15 @@ def _as_text(value: object) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
-def find_unfilled(tree: Node, mistakes: list[Mistake]) -> None:
-    """Tell every ``???`` that ``edgekit init`` left to be filled in."""
-    for node in tree.walk():
-        if node.value == UNFILLED:
-            mistakes.append(node.place.mistake("not filled in: write the value instead of ???"))
+def find_unfilled(tree: Node, mistakes: list[Mistake], path: tuple[str, ...] = ()) -> None:
+    """Tell every ``???`` that ``edgekit init``, or a recipe for anybody's data, left to be filled in."""
+    if tree.value == UNFILLED:
+        where = ".".join(path)
+        mistakes.append(tree.place.mistake(f"`{where}` is not filled in: write it instead of ???, or --set {where}=VALUE"))
+    elif isinstance(tree.value, dict | list):
+        children = tree.value.items() if isinstance(tree.value, dict) else enumerate(tree.value)
+        for key, child in children:
+            find_unfilled(child, mistakes, (*path, str(key)))
 
 
 def spell_out(tree: Node, mistakes: list[Mistake]) -> None:

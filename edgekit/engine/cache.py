@@ -7,9 +7,9 @@
     CACHE/tmp/RUN/, RUN.lock            the scratch folder of a run; swept once the run's lock is free
     CACHE/locks/KE.lock                 held while an entry is put or taken away
 
-An entry is written to the run's scratch folder and renamed into place under a lock, if it is not there yet: of two runs
-that make the same thing at once, both go on with the first one's. An entry whose files do not have their hashes any more
-is taken away, so that it is made again.
+An entry is written to the run's scratch folder and renamed into place under a lock, if it is not there yet: of two
+runs that make the same thing at once, both go on with the first one's. An entry whose files do not have their hashes
+any more is taken away, so that it is made again.
 """
 
 from __future__ import annotations
@@ -147,7 +147,8 @@ class Cache:
         return known if isinstance(known, dict) else {}
 
     def remember_inputs(self, recipe: str, inputs: dict[str, Inputs]) -> None:
-        """Keep what each node was made from (the nodes not named stay as they were); nothing is written if it is known."""
+        """Keep what each node was made from (the nodes not named stay as they were); nothing is written if it is
+        known."""
         known = self.last_inputs(recipe)
         if all(known.get(node) == now for node, now in inputs.items()):
             return

@@ -1,7 +1,8 @@
 """What the engine says while it works. It never prints: ``cli`` renders these.
 
-Every event has ``at``, seconds since the run began, and (but for notes) ``task``: ``source``, ``data``, ``reference``, a
-node's id, or ``measure ID``. ``kind`` is ``read``, ``prepare``, ``reference``, ``step`` or ``measure``.
+Every event has ``at``, seconds since the run began, and (but for notes) ``task``: ``source``, ``data``,
+``reference``, a node's id, or ``measure ID``. ``kind`` is ``read``, ``prepare``, ``reference``, ``step`` or
+``measure``.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Finished:
-    """``status``: done | cached. ``result`` is the job's answer as plain data (a step's has ``artifact``, a measurement's
-    ``measurement``)."""
+    """``status``: done | cached. ``result`` is the job's answer as plain data (a step's has ``artifact``, a
+    measurement's ``measurement``)."""
 
     task: str
     kind: str

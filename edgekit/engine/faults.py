@@ -1,7 +1,7 @@
 """Turns whatever a job raises into an error of edgekit: what happened, in which step, and what to do.
 
-A step, a library or the user's own file that raises is a failed step. An exception raised by edgekit's own code, outside
-steps and formats, is a bug of edgekit.
+A step, a library or the user's own file that raises is a failed step. An exception raised by edgekit's own code,
+outside steps and formats, is a bug of edgekit.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ def _absent(raised: ImportError, label: str, stack: str) -> EdgekitError:
     module = (raised.name or "").partition(".")[0]
     if module in HEAVY and module not in get_stack(stack).allows:
         return StepError(f"{label} needs {module}, which is shut out of the worker for {stack}", code="step_failed")
+    named = f"the module `{module}`" if module else "a module"
     return AbsentError(
-        f"{label} needs {f'the module `{module}`' if module else 'a module'}, which cannot be imported: {first_line(raised)}",
+        f"{label} needs {named}, which cannot be imported: {first_line(raised)}",
         remedy=install_command(stack),
         code="package_absent",
     )

@@ -1,11 +1,11 @@
 """The jobs a worker runs: plain data in, plain data out. Only this module and ``worker`` import the heavy side.
 
-    read_source    {file, format, factory, options, weights, inputs, sha256, bytes}      -> {artifact}
-    describe       {artifact}                                                            -> {graph}
-    prepare_data   {data, inputs, roles, task, out}                                      -> what ``datasets.prepare`` says
-    step           {step, options, artifact, samples, workdir, out, threads, seed}       -> {artifact, notes}
-    reference      {artifact, samples, task, out, threads}                               -> what ``checks.measure`` says
-    measure        {artifact, samples, reference, task, out, threads, seed}              -> {measurement}
+    read_source    {file, format, factory, options, weights, inputs}                 -> {artifact, files}
+    describe       {artifact}                                                        -> {graph}
+    prepare_data   {data, io, roles, task, seed, out}                                -> what ``datasets.prepare`` says
+    step           {step, options, artifact, samples, workdir, out, threads, seed}   -> {artifact, notes}
+    reference      {artifact, samples, task, out, threads}                           -> what ``checks.measure`` says
+    measure        {artifact, samples, reference, task, out, threads, seed}          -> {measurement}
 
 ``samples`` is {folder, role} of prepared data, or {synthetic: count, seed}, or None. Whatever a job writes goes below
 ``out``, a fresh folder of its own, and artifact paths in answers are relative to it.
@@ -21,7 +21,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifact import IO, Artifact, Build, hash_files
+from edgekit.artifact import IO, Artifact, Build, hash_files, hash_value
 from edgekit.errors import BugError, InputError, StepError
 
 Job = dict[str, Any]
@@ -62,9 +62,8 @@ def _read_source(job: Job, progress: ProgressTo) -> Answer:
     else:
         known = find_format(path)
     io = known.read_io(path, _declared(job.get("inputs") or {}, Declared), build)
-    sha256, size = job.get("sha256"), job.get("bytes")
-    if sha256 is None or size is None:
-        sha256, size = hash_files(known.files(path))
+    files = [] if build else known.files(path)
+    sha256, size = _hash_build(path, build) if build else hash_files(files)
     artifact = Artifact(path, known.name, sha256, size, io, build)
     bad = known.find_nan(artifact)
     if bad is not None:
@@ -74,7 +73,14 @@ def _read_source(job: Job, progress: ProgressTo) -> Answer:
             remedy="train or export it again; a model with such weights computes nothing",
             code="nan_in_weights",
         )
-    return {"artifact": artifact.to_dict()}
+    return {"artifact": artifact.to_dict(), "files": [str(file.relative_to(path.parent)) for file in files]}
+
+
+def _hash_build(path: Path, build: Build) -> tuple[str, int]:
+    """Of a module that a Python file makes: its source, its weights and its options."""
+    sha256, size = hash_files([path])
+    weights = (None, 0) if build.weights is None else hash_files([build.weights])
+    return hash_value([sha256, weights[0], build.factory, build.options]), size + weights[1]
 
 
 def _declared(inputs: dict[str, dict[str, Any]], make: Any) -> Any:
@@ -170,7 +176,18 @@ def _open_samples(samples: dict[str, Any] | None, io: IO) -> Any:
 def _prepare_data(job: Job, progress: ProgressTo) -> Answer:
     from edgekit.datasets.prepare import prepare
 
-    return dict(prepare(job["data"], job["inputs"], Path(job["out"]), job["roles"], job["task"], progress=progress))
+    return dict(
+        prepare(
+            job["data"],
+            IO.from_dict(job["io"]).inputs,
+            job["task"],
+            Path(job["out"]),
+            roles=job["roles"],
+            seed=job.get("seed", 0),
+            threads=job.get("threads", 1),
+            progress=progress,
+        )
+    )
 
 
 def _compute_reference(job: Job, progress: ProgressTo) -> Answer:

@@ -6,6 +6,7 @@ The data are kept readable in the cache, so that a later run can say what change
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -32,7 +33,7 @@ def key_of(inputs: Inputs) -> str:
     return hash_value(inputs)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def version_of(distribution: str, folder: str | None = None) -> str:
     """The installed version of a distribution (looked up in ``folder`` first), or ``absent``."""
     if folder is not None:
@@ -110,10 +111,8 @@ class HashMemo:
 
     def close(self) -> None:
         if self._connection is not None:
-            try:
+            with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
-            except sqlite3.Error:
-                pass
             self._connection = None
 
     def _remembered(self, name: str, stamp: str, touched: float, make: Any) -> str:

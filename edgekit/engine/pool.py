@@ -18,13 +18,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edgekit.engine.stacks import install_command
-from edgekit.errors import AbsentError, BugError, StepError, from_dict
+from edgekit.errors import BugError, StepError, from_dict
 
 Job = dict[str, Any]
 
@@ -64,7 +63,6 @@ class _Child:
     looked: float = 0.0
     ended: bool = False
     fate: StepError | None = None
-    said_nothing: list[str] = field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -114,6 +112,10 @@ class Pool:
 
     def is_started(self, stack: str) -> bool:
         return stack in self._children
+
+    def started(self) -> list[str]:
+        """The stacks whose children are there."""
+        return list(self._children)
 
     def is_starting(self, stack: str) -> bool:
         """Whether the stack's child is there but not ready (it takes a job all the same)."""
@@ -195,6 +197,13 @@ class Pool:
                     return dict(answer.value)
                 elif answer.kind == "error":
                     raise from_dict(answer.value)
+
+    def cancel(self, stack: str) -> None:
+        """End the stack's child in the middle of its job, without an answer."""
+        child = self._children.pop(stack, None)
+        if child is not None:
+            child.ended = True
+            _signal_group(child, signal.SIGKILL)
 
     def retire(self, stack: str) -> None:
         """Let the stack's child go: nothing more is wanted of it."""
@@ -361,22 +370,6 @@ def _death(child: _Child, code: int) -> StepError:
         remedy="the end of the log shows where",
         code="crashed",
     )
-
-
-def check_installed(stack: str, distributions: dict[str, str], label: str) -> None:
-    """Refuse a job whose distributions ({name: version or ``absent``}) are not all installed.
-
-    Raises:
-        AbsentError: with the command that installs them.
-    """
-    absent = [name for name, version in distributions.items() if version == "absent"]
-    if absent:
-        raise AbsentError(
-            f"{label} needs {', '.join(absent)}, which {'is' if len(absent) == 1 else 'are'} not installed",
-            where=label,
-            remedy=install_command(stack),
-            code="package_absent",
-        )
 
 
 def _close_input(child: _Child) -> None:

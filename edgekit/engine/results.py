@@ -11,9 +11,9 @@ from edgekit.checks.measurement import Measurement, Verdict
 
 @dataclass(frozen=True)
 class NodeResult:
-    """``status``: done | cached | failed | skipped. ``reason`` says why it was run (``new``, ``option io: int8 -> uint8``),
-    or which failed node a skipped one waited for. ``started`` is seconds since the run began. ``error`` is
-    ``edgekit.error/1``'s object. ``unmeasured`` says why there is no measurement."""
+    """``status``: done | cached | failed | skipped. ``reason`` says why it was run (``new``, ``option io: int8 -> uint8``,
+    for a cached one ``unchanged``), or which failed node a skipped one waited for. ``started`` is seconds since the run
+    began. ``error`` is ``edgekit.error/1``'s object. ``unmeasured`` says why there is no measurement."""
 
     node: str
     status: str
@@ -50,7 +50,8 @@ class OutputResult:
 
 @dataclass(frozen=True)
 class DataInfo:
-    """The samples of one role that a run used. ``input_range`` is the lowest and highest value of the prepared input."""
+    """The samples of one role that a run used. ``input_range`` is the lowest and highest value of the prepared
+    input."""
 
     samples: int
     sha256: str

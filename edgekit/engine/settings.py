@@ -29,10 +29,11 @@ def usable_cores() -> int:
 
 @dataclass(frozen=True)
 class Settings:
-    """``jobs``: children at work at once (None: one per core). ``threads``: what each is told to use (None: an equal share
-    of the cores). ``keep_going``: a branch goes on below an exact step that missed its gate. ``strict`` turns what could not
-    be settled into exit code 6. ``memory_limit_bytes`` is per child, with the programs it starts (None: nine tenths of the
-    machine's memory). ``extra_modules``: Python files that every worker loads first, to register steps or formats.
+    """``jobs``: children at work at once (None: one per core). ``threads``: what each is told to use (None: an equal
+    share of the cores). ``keep_going``: a branch goes on below an exact step that missed its gate. ``strict`` turns
+    what could not be settled into exit code 6. ``memory_limit_bytes`` is per child, with the programs it starts
+    (None: nine tenths of the machine's memory). ``extra_modules``: Python files that every worker loads first, to
+    register steps or formats.
     """
 
     out: Path
@@ -54,5 +55,6 @@ class Settings:
 
     @property
     def thread_share(self) -> int:
-        """Threads for each child. It does not depend on what else runs at the moment, so that a result does not either."""
+        """Threads for each child. It does not depend on what else runs at the moment, so that a result does not
+        either."""
         return max(1, self.threads) if self.threads else max(1, usable_cores() // self.busy_limit)

@@ -1,4 +1,5 @@
-"""What the engine knows of each stack: what to import ahead, what must not be imported in it, and the extra that brings it.
+"""What the engine knows of each stack: what to import ahead, what must not be imported in it, and the extra that
+brings it.
 
 onnxsim and nncf import torch wherever they find it, which costs seconds and hundreds of megabytes, so torch and
 TensorFlow are shut out of every worker that does not run them.
@@ -8,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-HEAVY = ("torch", "tensorflow")
+HEAVY = ("torch", "tensorflow", "openvino_telemetry")
 
 
 @dataclass(frozen=True)
 class Stack:
-    """``imports`` are loaded when its worker starts; ``allows`` are those of ``HEAVY`` that may be; ``extra`` is the part of
-    the package that installs it (empty: it comes with edgekit itself)."""
+    """``imports`` are loaded when its worker starts; ``allows`` are those of ``HEAVY`` that may be; ``extra`` is the
+    part of the package that installs it (empty: it comes with edgekit itself)."""
 
     imports: tuple[str, ...] = ()
     allows: tuple[str, ...] = ()

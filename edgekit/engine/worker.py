@@ -1,8 +1,9 @@
-"""The child that runs the jobs of one stack: ``python -P -m edgekit.engine.worker STACK [--toolchain FOLDER] [--module FILE]``.
+"""The child that runs the jobs of one stack: ``python -P -m edgekit.engine.worker STACK [--toolchain FOLDER]
+[--module FILE]``.
 
-Jobs come as JSON lines on standard input, answers go as JSON lines to what was standard output when it started. Both are
-moved to descriptors of their own, and 0, 1 and 2 point at nothing and at a log before anything heavy is imported, so that
-no library can disturb the line, whatever it prints:
+Jobs come as JSON lines on standard input, answers go as JSON lines to what was standard output when it started. Both
+are moved to descriptors of their own, and 0, 1 and 2 point at nothing and at a log before anything heavy is imported,
+so that no library can disturb the line, whatever it prints:
 
     {"kind": "step", "label": "step onnx_int8", "log": ".../onnx_int8.log", ...}  ->
     <- {"progress": [done, total]}  ...  <- {"done": {...}} or {"error": {...}}, each with "peak_rss_bytes"
@@ -85,7 +86,8 @@ def main() -> None:
 
 
 def peak_rss() -> int:
-    """The most memory this process held, in bytes, since ``reset_peak`` (or ever, where the system keeps no such mark)."""
+    """The most memory this process held, in bytes, since ``reset_peak`` (or ever, where the system keeps no such
+    mark)."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         for row in Path("/proc/self/status").read_text().splitlines():
             if row.startswith("VmHWM:"):
@@ -122,7 +124,7 @@ def _run(stack: str, job: Job, progress: Callable[[int, int], None]) -> dict[str
     except BaseException as raised:  # the parent must hear of everything, SystemExit of a library included
         traceback.print_exc()
         answer = {
-            "error": translate(raised, label=job.get("label", job.get("kind", "job")), stack=stack, log=job.get("log"))
+            "error": translate(raised, label=str(job.get("label") or job.get("kind")), stack=stack, log=job.get("log"))
         }
     return {**answer, "peak_rss_bytes": peak_rss()}
 

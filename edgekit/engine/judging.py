@@ -1,0 +1,135 @@
+"""Verdicts: of each node where it stands, and of each output on its final artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from edgekit.checks.gates import EXACT_GATES, chance_reached, default_gates, exit_code, judge, overall
+from edgekit.checks.measurement import Measurement, Verdict
+from edgekit.engine.results import NodeResult, OutputResult
+from edgekit.engine.tasks import is_exact
+from edgekit.errors import InputError, first_exit_code
+from edgekit.plan import Node, Output, Plan
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known of the evaluation: whether its samples have labels and the task decides (None: there is none)."""
+
+    labelled: bool | None = None
+    decides: bool | None = None
+
+
+def node_gates(node: Node) -> dict[str, float]:
+    """The gates that a node is held to where it stands: exactness, and its own."""
+    return {**(EXACT_GATES if is_exact(node) else {}), **node.gates}
+
+
+def judge_node(node: Node, measurement: Measurement | None, size: int) -> tuple[Verdict, ...]:
+    return judge(measurement, node_gates(node), bytes=size)
+
+
+def misses_exactness(node: Node, verdicts: tuple[Verdict, ...]) -> bool:
+    """Whether an exact step changed the function: it was measured, and missed what it is held to."""
+    return is_exact(node) and any(verdict.gate in EXACT_GATES and verdict.result == "fail" for verdict in verdicts)
+
+
+def output_gates(output: Output, evaluation: Evaluation) -> dict[str, float]:
+    """The recipe's gates of an output, over the defaults that its data and task allow."""
+    defaults = default_gates(labelled=evaluation.labelled is not False, decides=evaluation.decides is not False)
+    if evaluation.labelled is None:
+        defaults.pop("max_drop", None)
+    return {**defaults, **output.gates}
+
+
+def path_to(plan: Plan, id: str | None) -> list[Node]:
+    """The nodes from the source down to ``id``."""
+    found: list[Node] = []
+    while id is not None:
+        node = plan.node(id)
+        found.insert(0, node)
+        id = node.parent
+    return found
+
+
+def judge_output(
+    plan: Plan,
+    output: Output,
+    nodes: Mapping[str, NodeResult],
+    evaluation: Evaluation,
+    *,
+    strict: bool,
+    ended_with: int,
+) -> OutputResult:
+    """The output's result, its artifact still the node's. ``ended_with``: the exit code of a run that was ended.
+
+    It fails by its own gates, and by any gate that a node on its path missed where it stood.
+    """
+    path = path_to(plan, output.node)
+    last = nodes[output.node]
+    missed = next((node.id for node in path if _fails(nodes[node.id].verdicts)), None)
+    broken = next((nodes[node.id].error for node in path if nodes[node.id].error is not None), None)
+    made = OutputResult(output.name, output.target, output.precision, 0, "pass", node=output.node)
+    if last.artifact is None:
+        # A node without a file, an error or a missed gate before it was skipped when the run was ended.
+        code = broken["exit_code"] if broken else 1 if missed else ended_with
+        return replace(made, exit_code=code, verdict="fail", lost_at=missed)
+    verdicts = judge(last.measurement, output_gates(output, evaluation), bytes=last.artifact.bytes)
+    code = exit_code(verdicts, strict=strict)
+    verdict = overall(verdicts)
+    if broken is not None:
+        code, verdict = broken["exit_code"], "fail"
+    elif missed is not None:
+        code, verdict = 1, "fail"
+    elif strict and code == 0:
+        code = first_exit_code(exit_code(nodes[node.id].verdicts, strict=True) for node in path)
+    return replace(
+        made,
+        exit_code=code,
+        verdict=verdict,
+        verdicts=verdicts,
+        artifact=last.artifact,
+        measurement=last.measurement,
+        lost_at=_lost_at(path, nodes, verdicts) or missed,
+        rejected=verdict == "fail",
+    )
+
+
+def check_chance(plan: Plan, measurement: Measurement | None, chance: float | None) -> None:
+    """Refuse to go on with a source model that guesses.
+
+    Raises:
+        InputError: its interval reaches down to chance, and no gate ``min_metric`` says that this is known.
+    """
+    asked = [output.gates for output in plan.outputs] + [node.gates for node in plan.nodes]
+    if any("min_metric" in gates for gates in asked) or not chance_reached(measurement, chance):
+        return
+    assert measurement is not None and measurement.interval is not None and measurement.value is not None
+    assert chance is not None
+    low, high = measurement.interval
+    raise InputError(
+        f"the source model is no better than guessing: {measurement.metric} {measurement.value:.2%} "
+        f"(95 % interval {low:.2%} to {high:.2%}; chance is {chance:.2%}) on {measurement.samples} samples",
+        where="the source model on the evaluation data",
+        remedy="check the preprocessing and the order of the labels; if this is expected, set the gate min_metric",
+        code="at_chance",
+    )
+
+
+def _lost_at(path: list[Node], nodes: Mapping[str, NodeResult], verdicts: tuple[Verdict, ...]) -> str | None:
+    """The first node on the path where the limit of a missed gate was crossed."""
+    missed = {verdict.gate: verdict.limit for verdict in verdicts if verdict.result == "fail"}
+    if not missed:
+        return None
+    for node in path[:-1]:
+        artifact, measurement = nodes[node.id].artifact, nodes[node.id].measurement
+        # Only what was made to be small is too large: the size of what lies before says nothing.
+        limits = {gate: limit for gate, limit in missed.items() if gate != "max_bytes"}
+        if artifact is not None and _fails(judge(measurement, limits, bytes=artifact.bytes)):
+            return node.id
+    return path[-1].id
+
+
+def _fails(verdicts: tuple[Verdict, ...]) -> bool:
+    return any(verdict.result == "fail" for verdict in verdicts)

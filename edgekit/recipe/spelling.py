@@ -79,7 +79,8 @@ def find_unfilled(tree: Node, mistakes: list[Mistake], path: tuple[str, ...] = (
     """Tell every ``???`` that ``edgekit init``, or a recipe for anybody's data, left to be filled in."""
     if tree.value == UNFILLED:
         where = ".".join(path)
-        mistakes.append(tree.place.mistake(f"`{where}` is not filled in: write it instead of ???, or --set {where}=VALUE"))
+        message = f"`{where}` is not filled in: write it instead of ???, or give --set {where}=VALUE"
+        mistakes.append(tree.place.mistake(message))
     elif isinstance(tree.value, dict | list):
         children = tree.value.items() if isinstance(tree.value, dict) else enumerate(tree.value)
         for key, child in children:

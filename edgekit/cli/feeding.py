@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def feeding_text(artifact: Artifact, preprocess: list[dict[str, Any]] | None) -> str:
-    """The file, then a line for each input and output; ``preprocess`` is None where nobody said how samples are made."""
+    """The file, then a line for each input and output; ``preprocess`` is None where nobody said any."""
     rows = [("input", tensor_text(tensor)) for tensor in artifact.io.inputs]
     rows += [("output", tensor_text(tensor)) for tensor in artifact.io.outputs]
     if preprocess is not None:

@@ -52,6 +52,22 @@ class Jobs:
         answer = self.call(known.stack, job, label=f"reading {path}")
         return Artifact.from_dict(answer["artifact"])
 
+    def read_named(
+        self, model: str, inputs: dict[str, dict[str, Any]] | None = None, weights: Path | None = None
+    ) -> Artifact:
+        """The artifact of a model as the command line names it: a file, or ``file.py:NAME`` with its weights."""
+        from edgekit.errors import InputError
+        from edgekit.recipe.schema import split_factory
+
+        file, factory = split_factory(model)
+        if factory is None:
+            return self.read_model(Path(file), inputs)
+        for path in [Path(file), *([weights] if weights else [])]:
+            if not path.exists():
+                raise InputError(f"no file at {path}", where=str(path), code="missing_file")
+        there = None if weights is None else str(weights.absolute())
+        return self.read_model(Path(file), inputs, factory=factory, weights=there)
+
     def describe(self, artifact: Artifact) -> Graph:
         """The graph of an artifact."""
         answer = self.call(

@@ -1,0 +1,101 @@
+"""`edgekit init MODEL`: a commented recipe to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from edgekit.cli.apps import TargetsDirOption
+from edgekit.cli.terminal import answer, note
+from edgekit.errors import EdgekitError, InputError
+
+
+def init(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file, or file.py:NAME.")],
+    target: Annotated[
+        list[str] | None, typer.Option("--target", "-t", metavar="NAME", help="A target to make files for. Repeatable.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE", help="Where to write. [default: standard output]")
+    ] = None,
+    weights: Annotated[str | None, typer.Option("--weights", metavar="FILE", help="Weights for file.py:NAME.")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="PATH", help="Samples, which will be split.")] = None,
+    preprocess: Annotated[
+        str | None, typer.Option("--preprocess", metavar="PRESET", help="How pictures are fed.")
+    ] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="NAME", help="What the outputs mean.")] = None,
+    targets_dir: TargetsDirOption = None,
+) -> int:
+    """Write a commented recipe for a model and targets; what it could not read is `???`, for you to fill in.
+
+    The model's inputs are read from its file. A Python file is not run.
+
+    \b
+    Examples:
+      edgekit init model.onnx --target coral --target openvino-cpu -o model.yaml
+      edgekit init net.py:build --weights net.safetensors -t android-cpu
+    """
+    from edgekit.devices import load_profiles
+    from edgekit.recipe.template import render
+
+    profiles = load_profiles(targets_dir)
+    for name in target or ():
+        profiles.find(name)
+    if out is not None and out.exists():
+        raise InputError(
+            f"{out} exists", where=str(out), remedy="choose another name, or remove it", code="file_exists"
+        )
+    text = render(
+        model if out is None else _beside(model, out),
+        target or (),
+        inputs=read_inputs(model),
+        weights=weights,
+        data=data,
+        preprocess=preprocess,
+        task=task,
+        profiles=profiles,
+    )
+    if out is None:
+        answer(text)
+        return 0
+    from edgekit.report.write import write_text
+
+    write_text(out, text)
+    answer(str(out))
+    open_places = text.count("???") - 1  # the comment at the top speaks of them too
+    note(f"{open_places} places to fill in (???)" if open_places else "nothing left to fill in")
+    return 0
+
+
+def read_inputs(model: str) -> dict[str, dict[str, Any]] | None:
+    """{name: {shape, layout, dtype}} from the model's file; None where it does not say (a Python file, TorchScript).
+
+    Raises:
+        InputError: no such file, or not a model.
+    """
+    if ".py:" in model:
+        file = Path(model.rpartition(":")[0])
+        if not file.exists():
+            raise InputError(f"no file at {file}", where=str(file), code="missing_file")
+        return None
+    from edgekit.cli.jobs import Jobs
+
+    try:
+        with Jobs() as jobs:
+            inputs = jobs.read_model(Path(model)).io.inputs
+    except EdgekitError as error:
+        if error.word != "inputs_not_declared":
+            raise
+        return None
+    return {
+        tensor.name: {"shape": list(tensor.shape), "layout": tensor.layout, "dtype": tensor.dtype} for tensor in inputs
+    }
+
+
+def _beside(model: str, out: Path) -> str:
+    """The model's path as the recipe must name it, relative to where the recipe will lie."""
+    import os
+
+    return Path(os.path.relpath(Path(model).absolute(), out.absolute().parent)).as_posix()

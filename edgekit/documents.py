@@ -18,6 +18,9 @@ from typing import Any
 
 from edgekit.errors import InputError, Mistake, RecipeError
 
+#: What ``edgekit init`` writes where something is for the user to say.
+UNFILLED = "???"
+
 MAX_BYTES = 256 * 1024
 MAX_VALUES = 20_000
 MAX_DEPTH = 40
@@ -129,10 +132,11 @@ def read_text(text: str, file: str) -> tuple[Node, list[Mistake]]:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = _place(file, mark) if mark is not None else Place(file, 1, 1)
-        said = " ".join(filter(None, (error.context, error.problem)))
-        raise RecipeError(
-            f"{file} is not YAML", where=str(place), mistakes=[place.mistake(f"not YAML: {said}")]
-        ) from None
+        said = "not YAML: " + " ".join(filter(None, (error.context, error.problem)))
+        if UNFILLED in "".join(text.splitlines()[place.line - 1 : place.line]):
+            # Inside [] and {} YAML takes the question mark for one of its own signs.
+            said = "a value is not filled in: write it instead of ???"
+        raise RecipeError(f"{file} is not YAML", where=str(place), mistakes=[place.mistake(said)]) from None
     except YAMLError as error:
         place = Place(file, 1, 1)
         said = " ".join(str(error).split())

@@ -26,7 +26,7 @@ EXIT_PRECEDENCE = (130, 143, 70, 2, 3, 4, 5, 1, 6)
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake in a file that somebody wrote; ``line`` and ``column`` count from 1."""
+    """One mistake in a file that somebody wrote; ``line`` and ``column`` count from 1 (line 0: a flag has no lines)."""
 
     file: str
     line: int
@@ -34,7 +34,8 @@ class Mistake:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return f"{place}: {self.message}"
 
 
 class EdgekitError(Exception):
@@ -146,7 +147,9 @@ class BugError(EdgekitError):
 
 def from_dict(error: dict[str, Any]) -> EdgekitError:
     """The error that ``to_dict`` described, as it comes back from a worker."""
-    kinds = {kind.exit_code: kind for kind in (InputError, AbsentError, ExcludedError, StepError, Interrupted, Terminated)}
+    kinds = {
+        kind.exit_code: kind for kind in (InputError, AbsentError, ExcludedError, StepError, Interrupted, Terminated)
+    }
     kind = kinds.get(error["exit_code"], BugError)
     return kind(
         error["message"],

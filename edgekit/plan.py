@@ -30,8 +30,8 @@ class Source:
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where samples come from: a path (folder, .npz, .json) or ``file.py:factory`` with options. ``samples``: at most so
-    many, picked with ``seed`` (None: all)."""
+    """Where samples come from: a path (folder, .npz, .json) or ``file.py:factory`` with options. ``samples``: at most
+    so many, picked with ``seed`` (None: all)."""
 
     path: Path
     factory: str | None = None
@@ -86,10 +86,10 @@ class FormatTraits:
 
 @dataclass(frozen=True)
 class Node:
-    """One step of the plan. ``parent`` is a node's id, or None for the source. ``outputs`` are those that come through it.
+    """One step of the plan. ``parent`` is a node's id, or None for the source. ``outputs`` come through it.
 
-    ``options`` are complete (defaults included) and validated; ``origins`` says where each value came from: ``default``,
-    ``route of coral``, ``lite0.yaml:12``, ``--set``. ``gates`` are the step's own: {gate: limit}.
+    ``options`` are complete (defaults included) and validated; ``origins`` says where each value came from:
+    ``default``, ``route of coral``, ``lite0.yaml:12``, ``--set``. ``gates`` are the step's own: {gate: limit}.
     """
 
     id: str

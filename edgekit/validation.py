@@ -92,8 +92,9 @@ def _word(mistakes: list[Mistake]) -> str:
         ("no target is called", "unknown_target"),
         ("no task is called", "unknown_task"),
         ("not YAML", "invalid_yaml"),
-        ("not filled in", "not_filled_in"),
     )
+    if "not filled in" in first:
+        return "not_filled_in"
     return next((word for start, word in known if first.startswith(start)), "invalid_recipe")
 
 

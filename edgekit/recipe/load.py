@@ -9,12 +9,12 @@ from typing import Any
 
 from edgekit.devices.profile import Profile
 from edgekit.devices.profiles import Profiles, load_profiles
-from edgekit.documents import Node, Place, from_plain, read_file
+from edgekit.documents import UNFILLED, Node, Place, from_plain, read_file
 from edgekit.errors import Mistake, RecipeError
 from edgekit.recipe import preprocess
 from edgekit.recipe.overrides import apply_override
 from edgekit.recipe.schema import Recipe
-from edgekit.recipe.spelling import UNFILLED, Folders, fill_in, find_unfilled, make_paths_absolute, spell_out
+from edgekit.recipe.spelling import Folders, fill_in, find_unfilled, make_paths_absolute, spell_out
 from edgekit.recipe.uses import check_steps, check_targets, check_task
 from edgekit.validation import check, raise_mistakes
 
@@ -42,7 +42,7 @@ def load_mapping(
 ) -> Recipe:
     """As ``load_recipe``, from plain data that a command made of its flags. Relative paths start from ``base``;
     ``label`` stands in mistakes where a file's name would."""
-    tree = from_plain(dict(mapping), label)
+    tree = from_plain({"edgekit": 1, **mapping}, label)
     return _finish(tree, [], Folders(base.absolute(), Path.cwd()), label, "model", overrides, profiles)
 
 
@@ -66,6 +66,7 @@ def _finish(
         apply_override(tree, text, mistakes)
     find_unfilled(tree, mistakes)
     led = fill_in(tree, mistakes)
+    blank = {node.place for node in tree.walk() if node.value == UNFILLED}
     spell_out(tree, mistakes)
     make_paths_absolute(tree, folders, led)
     _spell_out_preprocess(tree, mistakes)
@@ -76,7 +77,7 @@ def _finish(
     steps = check_steps(tree, mistakes)
     check_targets(tree, known, steps, mistakes)
     check_task(tree, mistakes)
-    raise_mistakes(_without_echoes(mistakes, tree), _subject(label))
+    raise_mistakes(_without_echoes(mistakes, blank), _subject(label))
     if recipe is None:
         raise RecipeError(f"{label} is not a recipe", where=label)
     recipe._tree = tree
@@ -92,19 +93,12 @@ def _spell_out_preprocess(tree: Node, mistakes: list[Mistake]) -> None:
     tree.set("preprocess", preprocess.spell_out(node, size, mistakes), tree.key_place("preprocess"))
 
 
-def _without_echoes(mistakes: list[Mistake], tree: Node) -> list[Mistake]:
+def _without_echoes(mistakes: list[Mistake], blank: set[Place]) -> list[Mistake]:
     """The mistakes without those that only say that a value which is not filled in has the wrong type."""
-    blank = {node.place for node in tree.walk() if node.value == UNFILLED}
-    unfilled = {
-        Place(item.file, item.line, item.column) for item in mistakes if item.message.startswith("not filled in")
-    }
     told: dict[Place, list[Mistake]] = {}
     for item in mistakes:
         told.setdefault(Place(item.file, item.line, item.column), []).append(item)
-    kept: list[Mistake] = []
-    for place, items in told.items():
-        kept.extend(items[:1] if place in blank | unfilled and place.line else items)
-    return kept
+    return [item for place, items in told.items() for item in (items[:1] if place in blank else items)]
 
 
 def _subject(label: str) -> str:

@@ -7,6 +7,7 @@ PATH is dotted; a list's items are named by number, or by name where they have o
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from edgekit.documents import Node, Place, read_text
 from edgekit.errors import InputError, Mistake, RecipeError
@@ -66,11 +67,11 @@ def apply_override(tree: Node, text: str, mistakes: list[Mistake]) -> None:
     try:
         value, found = read_text(written, label)
     except RecipeError as error:
-        mistakes.extend(error.mistakes)
+        mistakes.extend(replace(mistake, line=0, column=0) for mistake in error.mistakes)
         return
-    mistakes.extend(found)
+    mistakes.extend(replace(mistake, line=0, column=0) for mistake in found)
     for node in value.walk():
-        node.flag = True
+        node.flag, node.place, node.keys = True, Place(label), {}
     node = tree
     for index, part in enumerate(parts[:-1]):
         below = _child(node, part, parts[:index], label, mistakes, make=value.value is not None)
@@ -117,7 +118,7 @@ def _put(node: Node, parts: list[str], value: Node, label: str, mistakes: list[M
         node.value = {}
     if isinstance(node.value, dict):
         if not removes:
-            node.set(part, value, Place(label, 1, 1))
+            node.set(part, value, place)
         elif part in node.value:
             del node.value[part]
             node.keys.pop(part, None)
@@ -133,7 +134,7 @@ def _put(node: Node, parts: list[str], value: Node, label: str, mistakes: list[M
             node.value[index] = value
         else:
             named = Node({}, node.value[index].place)
-            named.set(part, value, Place(label, 1, 1))
+            named.set(part, value, place)
             node.value[index] = named
     else:
         mistakes.append(place.mistake(_plain(node, parts[:-1])))

@@ -234,8 +234,8 @@ def _spell_out_word(item: Node, mistakes: list[Mistake]) -> Node | None:
     name, options = next(iter(item.value.items()))
     if name not in WORDS:
         place = item.key_place(name)
-        message = f"no preprocessing word is called `{name}`{did_you_mean(name, WORDS)}"
-        mistakes.append(place.mistake(f"{message}; the words are {', '.join(WORDS)}"))
+        near = did_you_mean(name, WORDS) or f"; the words are {', '.join(WORDS)}"
+        mistakes.append(place.mistake(f"no preprocessing word is called `{name}`{near}"))
         return None
     if not isinstance(options.value, dict):
         mistakes.append(options.place.mistake(f"`{name}` takes a map of {', '.join(WORDS[name].model_fields)}"))

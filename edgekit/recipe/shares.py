@@ -65,8 +65,8 @@ def read_gates(node: Node, mistakes: list[Mistake]) -> Node:
         return read
     for name, limit in node.value.items():
         if name not in GATES:
-            message = f"no gate is called `{name}`{did_you_mean(name, GATES)}; the gates are {', '.join(GATES)}"
-            mistakes.append(node.key_place(name).mistake(message))
+            near = did_you_mean(name, GATES) or f"; the gates are {', '.join(GATES)}"
+            mistakes.append(node.key_place(name).mistake(f"no gate is called `{name}`{near}"))
             continue
         try:
             number = parse_limit(name, limit.value)

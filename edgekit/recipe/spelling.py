@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.devices.profiles import spell_out_use
-from edgekit.documents import Node
+from edgekit.documents import UNFILLED, Node
 from edgekit.errors import Mistake
 from edgekit.recipe.schema import split_factory
 from edgekit.recipe.shares import read_gates
 from edgekit.registry import did_you_mean
 from edgekit.validation import show
 
-UNFILLED = "???"
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _SPLIT_KEYS = ("path", "options", "requires", "samples", "seed")
 _TASK_KEYS = ("name", "labels")

@@ -63,8 +63,8 @@ def make_plan(
         source=source,
         nodes=nodes,
         outputs=tuple(_output(recipe, output, makers[output.name]) for output, _ in chains),
-        data=_plan_data(recipe),
-        task=None if recipe.task is None else _plan_task(recipe),
+        data=plan_data(recipe),
+        task=None if recipe.task is None else plan_task(recipe),
     )
     return add_traits(plan)
 
@@ -170,7 +170,7 @@ def _data_source(samples: Samples | None) -> DataSource | None:
     )
 
 
-def _plan_data(recipe: Recipe) -> Data | None:
+def plan_data(recipe: Recipe) -> Data | None:
     if recipe.data is None:
         return None
     return Data(
@@ -181,7 +181,7 @@ def _plan_data(recipe: Recipe) -> Data | None:
     )
 
 
-def _plan_task(recipe: Recipe) -> TaskUse:
+def plan_task(recipe: Recipe) -> TaskUse:
     assert recipe.task is not None
     labels = None if recipe.task.labels is None else _path(recipe.task.labels)
     return TaskUse(recipe.task.name, dict(recipe.task.options), labels)

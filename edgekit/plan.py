@@ -149,7 +149,7 @@ def build_plan(
         ExcludedError: exit 4, a target's profile rules the output out.
     """
     # Imported here: whoever only carries plans about (the engine) loads neither pydantic nor the registries.
-    from edgekit.planner import make_plan
+    from edgekit.planning.build import make_plan
 
     return make_plan(recipe, profiles, select=select, evaluate=evaluate)
 

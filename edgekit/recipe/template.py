@@ -80,7 +80,7 @@ def _model(model: str, inputs: Mapping[str, Mapping[str, Any]] | None, weights: 
         lines.append(f"  weights: {_text(weights)}  # .safetensors, .npz or .pt; take the line out if there are none")
     if inputs is None:
         lines += [
-            "  # Its inputs in the order of its arguments: shape (the batch first) and, of pictures, layout: NCHW or NHWC.",
+            "  # Its inputs in the order of the arguments: shape (the batch first); of pictures, layout: NCHW or NHWC.",
             "  inputs:",
             "    input:",
             f"      shape: {UNFILLED}",

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edgekit.chains import Use, make_chain
 from edgekit.checks.gates import GATES
 from edgekit.devices.profile import Profile
 from edgekit.errors import EdgekitError, ExcludedError, InputError, first_exit_code
 from edgekit.plan import Data, DataSource, Node, Output, Plan, Source, TaskUse, add_traits
-from edgekit.preconditions import check_labels, check_labels_file, check_samples, find_source
+from edgekit.planning.chains import Use, make_chain
+from edgekit.planning.preconditions import check_labels, check_labels_file, check_samples, find_source
+from edgekit.planning.selection import Wanted, choose_outputs
 from edgekit.recipe.schema import Recipe, Samples, split_factory
-from edgekit.selection import Wanted, choose_outputs
 
 
 @dataclass

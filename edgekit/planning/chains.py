@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from edgekit.devices.profile import Profile
 from edgekit.devices.profiles import Profiles
 from edgekit.errors import ExcludedError, Mistake, RecipeError
+from edgekit.planning.selection import Wanted, find_profile
 from edgekit.recipe.schema import Entry, Recipe
 from edgekit.recipe.uses import check_routes
-from edgekit.selection import Wanted, find_profile
 from edgekit.steps import STEPS, Step
 from edgekit.validation import explain, raise_mistakes
 

@@ -33,8 +33,8 @@ FORMATS = NUMERICS | {"formats"}
 DEVICES = CORE | WRITTEN | {"devices"}
 CHECKS = FORMATS | DATASETS | TASKS | {"checks"}
 STEPS = FORMATS | DATASETS | {"steps"}
-RECIPE = STEPS | TASKS | DEVICES | {"recipe"}
-PLAN = RECIPE | {"plan", "checks.gates"}
+RECIPE = STEPS | TASKS | DEVICES | {"recipe", "checks.gates"}
+PLAN = RECIPE | {"plan", "planning"}
 ENGINE = CORE | {"engine", "plan", "toolchains", "checks.gates", "checks.measurement"}
 WORKER = ENGINE | PLAN | CHECKS
 REPORT = CORE | {"checks", "engine.events", "engine.results", "plan"}
@@ -56,6 +56,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "steps": STEPS,
     "recipe": RECIPE,
     "plan": PLAN,
+    "planning": PLAN,
     "engine": ENGINE,
     "engine.worker": WORKER,
     "engine.jobs": WORKER,
@@ -78,6 +79,7 @@ THIRD_PARTY: dict[str, frozenset[str]] = {
     "checks.measurement": frozenset(),
     "steps": frozenset({"numpy", "pydantic"}),
     "recipe": frozenset({"pydantic", "ruamel"}),
+    "planning": frozenset({"pydantic"}),
     "engine": frozenset({"filelock", "platformdirs", "psutil"}),
     "engine.jobs": frozenset({"numpy", "filelock", "platformdirs", "psutil"}),
     "toolchains": frozenset({"pydantic", "ruamel", "platformdirs"}),
@@ -186,7 +188,7 @@ def _allowed(module: str, found: Import) -> bool:
         return True
     allowed = _lookup(MAY_IMPORT, module)
     assert allowed is not None, f"{module}: the table says nothing of it"
-    return any(target == entry or target.startswith(entry + ".") for entry in allowed)
+    return target == "__version__" or any(target == entry or target.startswith(entry + ".") for entry in allowed)
 
 
 def _lookup(table: dict[str, frozenset[str]], module: str) -> frozenset[str] | None:

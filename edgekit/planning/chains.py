@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
 from edgekit.devices.profile import Profile
 from edgekit.devices.profiles import Profiles
+from edgekit.documents import from_plain
 from edgekit.errors import ExcludedError, Mistake, RecipeError
 from edgekit.planning.selection import Wanted, find_profile
 from edgekit.recipe.schema import Entry, Recipe
 from edgekit.recipe.uses import check_routes
 from edgekit.steps import STEPS, Step
-from edgekit.validation import explain, raise_mistakes
+from edgekit.validation import check, raise_mistakes
 
 
 @dataclass(frozen=True)
@@ -120,20 +119,23 @@ def _merge(
                 origin = recipe.origin((*path, name))
                 if (origin == "--set") == flagged:
                     values[name], origins[name], paths[name] = value, origin, (*path, name)
-    try:
-        complete = step.options.model_validate(values).model_dump(mode="json")
-    except ValidationError as error:
-        raise _misfit(recipe, output, step, error, paths) from None
+    mistakes: list[Mistake] = []
+    options = check(step.options, from_plain(values, ""), mistakes=mistakes)
+    if options is None:
+        raise _misfit(recipe, output, step, mistakes, paths)
+    complete = options.model_dump(mode="json")
     return Use(step, complete, {name: origins.get(name, "default") for name in complete}, gates)
 
 
 def _misfit(
-    recipe: Recipe, output: Wanted, step: Step, error: ValidationError, paths: Mapping[str, tuple[str | int, ...]]
+    recipe: Recipe,
+    output: Wanted,
+    step: Step,
+    mistakes: list[Mistake],
+    paths: Mapping[str, tuple[str | int, ...]],
 ) -> RecipeError:
     """Options that are right one by one and wrong together (or missing): told where the first of them was written."""
-    path = next(iter(paths.values()), ("targets", output.entry))
-    node, place = recipe.node(*path[:-1]) or recipe.node(), recipe.place(*path)
-    assert node is not None
-    said = "; ".join(item.message for item in explain(error, step.options, node))
+    place = recipe.place(*next(iter(paths.values()), ("targets", output.entry)))
+    said = "; ".join(mistake.message for mistake in mistakes)
     mistake = place.mistake(f"the options of `{step.name}` for {output.name}: {said}")
     return RecipeError("the recipe has a mistake", where=str(place), mistakes=[mistake])

@@ -274,6 +274,9 @@ class Schedule:
         except OSError as error:
             self._fail(state, _own_error(error, task.label).to_dict())
             return
+        except ValueError as error:
+            self._fail(state, BugError(f"{task.label} gave an answer that cannot be kept: {error}").to_dict())
+            return
         state.inputs = inputs
         done = Done(
             task.settle(entry.result, entry.folder),

@@ -23,6 +23,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,8 @@ from typing import Any
 from edgekit.engine.stacks import HEAVY, get_stack
 
 Job = dict[str, Any]
+
+_REPORT_SECONDS = 0.1
 
 
 class Line:
@@ -67,6 +70,20 @@ class Line:
         os._exit(0)
 
 
+class Reports:
+    """How far a job is, sent on a few times a second at most."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._sent = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done >= total or now - self._sent >= _REPORT_SECONDS:
+            self._sent = now
+            self._line.send({"progress": [done, total]})
+
+
 def main() -> None:
     """Set the process up for its stack, then run one job after the other."""
     arguments = _parse_arguments()
@@ -81,7 +98,7 @@ def main() -> None:
     while True:
         job = line.next_job()
         with _logged(job.get("log")):
-            answer = _run(arguments.stack, job, lambda done, total: line.send({"progress": [done, total]}))
+            answer = _run(arguments.stack, job, Reports(line))
         line.send(answer)
 
 
@@ -120,7 +137,7 @@ def _run(stack: str, job: Job, progress: Callable[[int, int], None]) -> dict[str
         from edgekit.engine.jobs import run_job
 
         answer: dict[str, Any] = {"done": run_job(job, progress)}
-        json.dumps(answer, allow_nan=False)
+        json.dumps(answer)
     except BaseException as raised:  # the parent must hear of everything, SystemExit of a library included
         traceback.print_exc()
         answer = {

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edgekit.documents import Node
+from edgekit.documents import Node, Place
 from edgekit.errors import Mistake, RecipeError
 from edgekit.registry import did_you_mean
 
@@ -43,7 +43,7 @@ def explain(error: ValidationError, kind: type[BaseModel], node: Node, *, partia
         location = _without_tags(item["loc"], node)
         if item["type"] == "missing":
             if not partial:
-                place = node.nearest(location)
+                place = _place_of_owner(node, location[:-1])
                 owner = f"`{location[-2]}` lacks" if len(location) > 1 else "this lacks"
                 mistakes.append(place.mistake(f"{owner} `{location[-1]}`"))
             continue
@@ -60,6 +60,14 @@ def explain(error: ValidationError, kind: type[BaseModel], node: Node, *, partia
         subject = f"`{name}`" if name else "this"
         mistakes.append(node.nearest(location).mistake(_say(subject, item, node.get(*location))))
     return mistakes
+
+
+def _place_of_owner(node: Node, location: Sequence[str | int]) -> Place:
+    """Where the map at ``location`` begins to be talked of: its key, which may stand lines above what it holds."""
+    holder = node.get(*location[:-1]) if location else None
+    if holder is not None and isinstance(holder.value, dict) and location[-1] in holder.value:
+        return holder.key_place(str(location[-1]))
+    return node.nearest(location)
 
 
 def field_names(kind: Any, location: Sequence[str | int]) -> list[str]:

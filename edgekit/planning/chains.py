@@ -120,10 +120,10 @@ def _merge(
                 if (origin == "--set") == flagged:
                     values[name], origins[name], paths[name] = value, origin, (*path, name)
     mistakes: list[Mistake] = []
-    options = check(step.options, from_plain(values, ""), mistakes=mistakes)
-    if options is None:
+    merged = check(step.options, from_plain(values, ""), mistakes=mistakes)
+    if merged is None:
         raise _misfit(recipe, output, step, mistakes, paths)
-    complete = options.model_dump(mode="json")
+    complete = merged.model_dump(mode="json")
     return Use(step, complete, {name: origins.get(name, "default") for name in complete}, gates)
 
 

@@ -1,0 +1,318 @@
+"""`edgekit eval` and `edgekit compare`: model files measured on samples, in their own runtimes."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from edgekit.cli.apps import JsonOption
+from edgekit.cli.model_flags import (
+    EvaluateOption,
+    Flags,
+    LabelsOption,
+    PreprocessOption,
+    RecipeOption,
+    ShapeOption,
+    TaskOption,
+    WeightsOption,
+)
+from edgekit.cli.run import SetOption
+from edgekit.cli.terminal import answer, answer_json, pairs, table
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgekit.artifact import Artifact
+    from edgekit.checks.measurement import Measurement
+    from edgekit.cli.measuring import Compared, Measuring, Samples
+    from edgekit.recipe import Recipe
+
+DataOption = Annotated[str | None, typer.Option("--data", metavar="PATH", help="The samples; the same as --evaluate.")]
+WORST = 5
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file, or file.py:NAME.")],
+    data: DataOption = None,
+    evaluate: EvaluateOption = None,
+    preprocess: PreprocessOption = None,
+    task: TaskOption = None,
+    labels: LabelsOption = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", metavar="MODEL", help="Compare with this model, sample by sample.")
+    ] = None,
+    recipe: RecipeOption = None,
+    weights: WeightsOption = None,
+    shape: ShapeOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Measure a model file on samples, in its own runtime: the task's metric with its interval, and latency here.
+
+    With --reference also the share of equal decisions and the SQNR.
+
+    \b
+    Examples:
+      edgekit eval model.tflite --data val/ --preprocess imagenet --task classification
+      edgekit eval coral/lite0-coral-int8.tflite --recipe lite0.yaml --reference lite0.onnx
+    """
+    from edgekit.cli.jobs import Jobs
+    from edgekit.cli.measuring import Measuring, task_job
+
+    flags = Flags(
+        model,
+        recipe,
+        weights,
+        tuple(shape or ()),
+        preprocess,
+        None,
+        None,
+        data or evaluate,
+        labels,
+        task,
+        tuple(set_ or ()),
+    )
+    loaded = measuring_recipe(flags)
+    if loaded.data is None:
+        raise InputError("no samples: give --data PATH, or --recipe FILE", remedy="edgekit eval --help", code="usage")
+    with Jobs() as jobs, tempfile.TemporaryDirectory(prefix="edgekit-eval-") as folder:
+        measuring = Measuring(jobs, Path(folder), task_job(loaded), progress_notes())
+        artifact = jobs.read_named(model, declared_inputs(flags), weights)
+        base = artifact if reference is None else jobs.read_named(reference)
+        samples = measuring.samples(loaded, base)
+        place, seen = measuring.reference(base, samples)
+        found = measurement_of(seen)
+        if reference is not None:
+            found = compare_best(measuring, loaded, base, artifact, samples, place).measurement
+    if as_json:
+        answer_json(evaluation(model, artifact, found))
+    else:
+        answer(evaluation_text(model, artifact, found, samples.info, compared=reference is not None))
+    return 0
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="The model to compare with: file, or file.py:NAME.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The model that is judged.")],
+    data: DataOption = None,
+    evaluate: EvaluateOption = None,
+    preprocess: PreprocessOption = None,
+    task: TaskOption = None,
+    labels: LabelsOption = None,
+    recipe: RecipeOption = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="FILE", help="Weights for A, if it is file.py:NAME.")
+    ] = None,
+    shape: ShapeOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Compare two model files sample by sample: SQNR of each output, equal decisions, the samples that differ most.
+
+    Without samples, 8 seeded random ones are used.
+
+    \b
+    Examples:
+      edgekit compare model.onnx model.tflite
+      edgekit compare lite0.onnx coral/lite0-coral-int8.tflite --recipe lite0.yaml
+    """
+    from edgekit.cli.jobs import Jobs
+    from edgekit.cli.measuring import Measuring, task_job
+
+    flags = Flags(
+        first,
+        recipe,
+        weights,
+        tuple(shape or ()),
+        preprocess,
+        None,
+        None,
+        data or evaluate,
+        labels,
+        task,
+        tuple(set_ or ()),
+    )
+    loaded = measuring_recipe(flags)
+    with Jobs() as jobs, tempfile.TemporaryDirectory(prefix="edgekit-compare-") as folder:
+        measuring = Measuring(jobs, Path(folder), task_job(loaded), progress_notes())
+        base = jobs.read_named(first, declared_inputs(flags), weights)
+        other = jobs.read_named(second)
+        samples = measuring.samples(loaded, base)
+        place, seen = measuring.reference(base, samples)
+        compared = compare_best(measuring, loaded, base, other, samples, place)
+        document = comparison((first, base, measurement_of(seen)), (second, other, compared), sample_ids(samples))
+    if as_json:
+        answer_json(document)
+    else:
+        answer(comparison_text(document))
+    return 0
+
+
+def measuring_recipe(flags: Flags) -> Recipe:
+    """The recipe of the samples, preprocessing and task alone: its targets and steps play no part."""
+    from edgekit.cli.model_flags import make_recipe
+    from edgekit.devices import load_profiles
+
+    return make_recipe(flags, {}, load_profiles())
+
+
+def declared_inputs(flags: Flags) -> dict[str, dict[str, Any]]:
+    from edgekit.cli.model_flags import parse_shapes
+
+    return {name: {"shape": sizes} for name, sizes in parse_shapes(flags).items()}
+
+
+def compare_best(
+    measuring: Measuring, recipe: Recipe, base: Artifact, other: Artifact, samples: Samples, reference: Path
+) -> Compared:
+    """Compare under the arrangement of axes that fits; where there are several, a few samples tell which."""
+    from dataclasses import replace
+
+    from edgekit.cli.mapping import arrangements
+
+    ways = arrangements(base.io, base.path, other.io, other.path)
+    chosen = ways[0] if len(ways) == 1 else measuring.choose(recipe, base, other, ways)
+    return measuring.compare(replace(other, io=chosen), samples, reference)
+
+
+def measurement_of(seen: dict[str, Any]) -> Measurement:
+    from edgekit.checks.measurement import Measurement
+
+    return Measurement.from_dict(seen["measurement"])
+
+
+def sample_ids(samples: Samples) -> list[str] | None:
+    """Where each sample came from; None for random ones."""
+    import json
+
+    if samples.info is None:
+        return None
+    index = Path(samples.job["folder"]) / samples.job["role"] / "index.json"
+    return list(json.loads(index.read_text(encoding="utf-8"))["ids"])
+
+
+def progress_notes() -> Callable[[str], Callable[[int, int], None]]:
+    """For a job's label, what listens to its progress: a line on standard error each time a tenth more is done."""
+    import time
+
+    from edgekit.cli.terminal import note
+
+    def start(label: str) -> Callable[[int, int], None]:
+        spoken = [time.monotonic()]
+
+        def listen(done: int, total: int) -> None:
+            if time.monotonic() - spoken[0] > 5:
+                spoken[0] = time.monotonic()
+                note(f"{label}: {done} of {total}")
+
+        return listen
+
+    return start
+
+
+def evaluation(model: str, artifact: Artifact, found: Measurement) -> dict[str, Any]:
+    """The document ``edgekit.eval/1``."""
+    said = found.to_dict()
+    return {
+        "schema": "edgekit.eval/1",
+        "model": model,
+        "format": artifact.format,
+        "bytes": artifact.bytes,
+        **{
+            name: said[name]
+            for name in (
+                "samples",
+                "metric",
+                "value",
+                "interval",
+                "latency_ms",
+                "drop_points",
+                "drop_points_interval",
+                "agreement",
+                "agreement_interval",
+                "sqnr_db",
+                "runtime",
+                "simulated",
+            )
+        },
+    }
+
+
+def evaluation_text(
+    model: str, artifact: Artifact, found: Measurement, info: dict[str, Any] | None, *, compared: bool
+) -> str:
+    """The same for a reader."""
+    from edgekit.report import figures
+
+    rows = [("model", f"{model} ({artifact.format}, {figures.size(artifact.bytes)})"), ("runtime", found.runtime)]
+    rows.append(("samples", str(found.samples)))
+    if info is not None and info.get("input_range"):
+        low, high = info["input_range"]
+        rows.append(("input", f"prepared samples reach from {low:.4g} to {high:.4g}"))
+    if found.value is not None and found.interval is not None:
+        low, high = found.interval
+        rows.append((str(found.metric), f"{figures.metric(found.value)} ({low:.4f} .. {high:.4f}, 95 %)"))
+    if compared:
+        rows.append(("drop in points", figures.points(found.drop_points, found.drop_points_interval)))
+        rows.append(("agreement", figures.share(found.agreement)))
+        rows.append(("SQNR", figures.decibels(found.sqnr_db)))
+    if found.latency_ms is not None:
+        latency = found.latency_ms
+        rows.append(("latency here", f"{latency.median:.3g} ms (10 %: {latency.p10:.3g}, 90 %: {latency.p90:.3g})"))
+    return pairs(rows)
+
+
+def comparison(
+    first: tuple[str, Artifact, Measurement], second: tuple[str, Artifact, Compared], ids: list[str] | None
+) -> dict[str, Any]:
+    """The document ``edgekit.compare/1``: ``a``, ``b``, the outputs, and the samples that differ most."""
+    name_a, a, seen_a = first
+    name_b, b, compared = second
+    return {
+        "schema": "edgekit.compare/1",
+        "a": evaluation(name_a, a, seen_a),
+        "b": evaluation(name_b, b, compared.measurement),
+        "samples": compared.measurement.samples,
+        "data": compared.measurement.data,
+        "agreement": compared.measurement.agreement,
+        "sqnr_db": compared.measurement.sqnr_db,
+        "drop_points": compared.measurement.drop_points,
+        "drop_points_interval": compared.measurement.drop_points_interval,
+        "outputs": [{"name": name, "sqnr_db": figure} for name, figure in compared.outputs()],
+        "worst": compared.worst(ids, WORST),
+    }
+
+
+def comparison_text(document: dict[str, Any]) -> str:
+    """The same for a reader."""
+    from edgekit.report import figures
+
+    a, b = document["a"], document["b"]
+    metric = b["metric"] or "metric"
+    rows = [
+        ("model", a["model"], b["model"]),
+        ("format", a["format"], b["format"]),
+        ("size", figures.size(a["bytes"]), figures.size(b["bytes"])),
+        (metric, figures.metric(a["value"]), figures.metric(b["value"])),
+        ("latency here", *(figures.milliseconds(m["latency_ms"] and m["latency_ms"]["median"]) for m in (a, b))),
+    ]
+    kind = "random samples" if document["data"] == "synthetic" else "samples"
+    facts = [
+        ("compared on", f"{document['samples']} {kind}"),
+        ("drop in points", figures.points(document["drop_points"], document["drop_points_interval"])),
+        ("agreement", figures.share(document["agreement"])),
+        ("SQNR", figures.decibels(document["sqnr_db"])),
+        *((f"  {output['name']}", figures.decibels(output["sqnr_db"])) for output in document["outputs"]),
+    ]
+    same = {True: "same", False: "another", None: figures.NONE}
+    worst = [
+        (entry["sample"], figures.decibels(entry["sqnr_db"]), same[entry["same_decision"]])
+        for entry in document["worst"]
+    ]
+    return "\n\n".join(
+        [table(("", "A", "B"), rows), pairs(facts), table(("samples that differ most", "SQNR", "decision"), worst)]
+    )

@@ -28,6 +28,9 @@ from edgekit.graph import Graph, Operator, Quantization, TensorInfo
 class TensorFlowLite(Format):
     """Own names are the signature's where exactly one names every input and output, else the tensors'."""
 
+    #: Converters write inputs and outputs by name; their order is their own.
+    keeps_order = False
+
     def recognizes(self, path: Path, head: bytes) -> bool:
         return head[4:8] == IDENTIFIER
 
@@ -73,7 +76,7 @@ class TensorFlowLite(Format):
 def read_own_io(model: StoredModel) -> IO:
     """The io of a model against itself: own names, identity permutation, no layout."""
     subgraph = model.main
-    input_names, output_names = _own_names(model, subgraph)
+    input_names, output_names = own_names(model)
     return IO(
         tuple(_io_tensor(name, subgraph.tensors[index]) for name, index in input_names.items()),
         tuple(_io_tensor(name, subgraph.tensors[index]) for name, index in output_names.items()),
@@ -128,7 +131,7 @@ class _LiteRtSession:
         from ai_edge_litert.interpreter import Interpreter
 
         model = read_model(path)
-        self._inputs, self._outputs = _own_names(model, model.main)
+        self._inputs, self._outputs = own_names(model)
         try:
             self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
             self._interpreter.allocate_tensors()
@@ -145,8 +148,9 @@ class _LiteRtSession:
         return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
 
 
-def _own_names(model: StoredModel, subgraph: Subgraph) -> tuple[dict[str, int], dict[str, int]]:
-    """({input name: tensor index}, {output name: tensor index}) in the subgraph's order."""
+def own_names(model: StoredModel) -> tuple[dict[str, int], dict[str, int]]:
+    """({input name: tensor index}, {output name: tensor index}) in the order of the first subgraph."""
+    subgraph = model.main
     signatures = [signature for signature in model.signatures if signature.subgraph == 0]
     signature = signatures[0] if len(signatures) == 1 else Signature("", {}, {})
     return (

@@ -19,7 +19,17 @@ def operator_name(code: OperatorCode) -> str:
     """``CONV_2D``; a custom operator's own name; ``BUILTIN_999`` for one that this LiteRT does not know."""
     if code.builtin == CUSTOM:
         return code.custom or "CUSTOM"
-    return _names("BuiltinOperator").get(code.builtin, f"BUILTIN_{code.builtin}")
+    return operator_by_number(code.builtin)
+
+
+def operator_by_number(number: int) -> str:
+    """The builtin operator of that number."""
+    return _names("BuiltinOperator").get(number, f"BUILTIN_{number}")
+
+
+def operator_number(name: str) -> int:
+    """BuiltinOperator's number for a name (KeyError if there is none)."""
+    return {known: number for number, known in _names("BuiltinOperator").items()}[name]
 
 
 def read_attributes(data: bytes, kind: int, position: int) -> dict[str, Any]:

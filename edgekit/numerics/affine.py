@@ -35,3 +35,12 @@ def _broadcast(quantization: Quantization, rank: int) -> tuple[np.ndarray, np.nd
     shape = [1] * rank
     shape[quantization.axis] = -1
     return scale.reshape(shape), zero_point.reshape(shape)
+
+
+def choose_quantization(lowest: float, highest: float, dtype: str) -> Quantization:
+    """The per-tensor scale and zero point under which ``dtype`` spans [lowest, highest] and 0 is stored exactly."""
+    limits = np.iinfo(dtype)
+    lowest, highest = min(float(lowest), 0.0), max(float(highest), 0.0)
+    scale = float(np.float32((highest - lowest) / (limits.max - limits.min))) or 1.0
+    zero_point = int(np.clip(np.rint(limits.min - lowest / scale), limits.min, limits.max))
+    return Quantization((scale,), (zero_point,))

@@ -17,7 +17,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from edgekit.artifact import IO, Artifact
-from edgekit.errors import AbsentError, EdgekitError, StepError
+from edgekit.errors import AbsentError, AmbiguousOutputs, StepError
+from edgekit.formats.matching import match_io
 from edgekit.formats.tflite_flatbuffer import read_model
 from edgekit.formats.tflite_operators import CUSTOM, operator_name
 from edgekit.steps import Context, Produced, StepOptions, step
@@ -114,11 +115,11 @@ def _convert(context: Context, artifact: Artifact, backend: Backend) -> tuple[Pa
     shutil.move(written, path)
     shutil.rmtree(folder, ignore_errors=True)
     _check_loadable(path, types)
-    from edgekit.formats.matching import match_io
-
     try:
         io = match_io(artifact, path, "tflite", threads=context.threads, seed=context.seed, min_db=_EXACT_DB)
-    except EdgekitError as error:
+    except AmbiguousOutputs:
+        raise
+    except StepError as error:
         raise _RefusalError(error.message) from error
     return path, io
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifact import hash_files, hash_value
+from edgekit.engine.files import write_atomically
 from edgekit.engine.keys import HashMemo, Inputs, key_of
 from edgekit.errors import InputError
 
@@ -269,19 +270,6 @@ class Cache:
             with contextlib.suppress(Timeout):
                 lock.acquire()
                 yield lock_file, lock
-
-
-def write_atomically(file: Path, content: bytes) -> None:
-    """Write beside, then rename: a reader sees the old content or the new, also when the disk fills up."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
-    try:
-        with os.fdopen(handle, "wb") as beside:
-            beside.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _files_below(folder: Path) -> list[Path]:

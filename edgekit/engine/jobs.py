@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifact import IO, Artifact, Build, hash_files, hash_value
+from edgekit.engine.files import copy_atomically
 from edgekit.errors import BugError, InputError, StepError
 
 Job = dict[str, Any]
@@ -116,7 +117,7 @@ def _run_step(job: Job, progress: ProgressTo) -> Answer:
         log=_log_to_stderr(),
         progress=progress,
     )
-    produced = step.run(context, artifact, step.options(**job["options"]))
+    produced = step.run(context, _lend(artifact, workdir.with_name("in")), step.options(**job["options"]))
     files = _files_of(step.produces, produced.path)
     missing = [file for file in files if not file.exists()]
     if missing or not files:
@@ -127,6 +128,20 @@ def _run_step(job: Job, progress: ProgressTo) -> Answer:
     moved = _move(produced.path, files, Path(job["out"]))
     made = Artifact(Path(moved), step.produces, sha256, size, produced.io)
     return {"artifact": made.to_dict(), "notes": list(produced.notes)}
+
+
+def _lend(artifact: Artifact, folder: Path) -> Artifact:
+    """A copy of what a step reads: some tools (onnx2tf) write into their input, which is in the cache or the user's."""
+    if artifact.build is not None:
+        return artifact
+    folder.mkdir()
+    if artifact.path.is_dir():
+        shutil.copytree(artifact.path, folder / artifact.path.name)
+    for file in () if artifact.path.is_dir() else _files_of(artifact.format, artifact.path):
+        there = folder / file.relative_to(artifact.path.parent)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        copy_atomically(file, there)
+    return replace(artifact, path=folder / artifact.path.name)
 
 
 def _files_of(format_name: str, path: Path) -> list[Path]:

@@ -13,16 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edgekit.artifact import Artifact, hash_files
-from edgekit.engine.cache import write_atomically
+from edgekit.engine.files import copy_atomically, write_atomically
 from edgekit.errors import InputError
 from edgekit.plan import Output, Plan
 
@@ -30,8 +27,6 @@ MANIFEST = ".edgekit-out.json"
 SCHEMA = "edgekit.out/1"
 RUN = "run"  # what belongs to the run as a whole
 REPORTS = ("report.json", "junit.xml", "summary.md", "recipe.resolved.yaml")
-
-_FICLONE = 0x40049409  # Linux: let two files share their blocks until one is changed
 
 
 class OutputFolder:
@@ -189,33 +184,6 @@ def write_sidecar(file: Path, artifact: Artifact, content: dict[str, Any]) -> No
         **content,
     }
     write_atomically(file, json.dumps(whole, indent=2, ensure_ascii=False).encode() + b"\n")
-
-
-def copy_atomically(source: Path, target: Path) -> None:
-    """Share the blocks with ``source`` where the file system can, else copy; beside, then renamed."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as written:
-            if not _reflink(source, written.fileno()):
-                with source.open("rb") as read:
-                    shutil.copyfileobj(read, written, 1 << 20)
-        beside.chmod(0o644)
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def _reflink(source: Path, target: int) -> bool:
-    try:
-        import fcntl
-
-        with source.open("rb") as file:
-            fcntl.ioctl(target, _FICLONE, file.fileno())
-    except (ImportError, OSError):
-        return False
-    return True
 
 
 def _names(place: str, stem: str, artifact: Artifact) -> list[str]:

@@ -29,8 +29,8 @@ MOST_RUNS = 1024
 
 
 def synthetic_samples(io: IO, count: int, seed: int) -> list[Sample]:
-    """Seeded samples {source input name: array} in the source's layout: standard normal numbers for real inputs, 0..255 for
-    uint8, 0 or 1 for other integers (an index that any table has) and for booleans. A free size is 1."""
+    """Seeded samples {source input name: array} in the source's layout: standard normal numbers for real inputs,
+    0..255 for uint8, 0 or 1 for other integers (an index that any table has) and for booleans. A free size is 1."""
     generator = np.random.default_rng(seed)
     return [{tensor.source_name: _draw(tensor, generator) for tensor in io.inputs} for _ in range(count)]
 
@@ -60,8 +60,8 @@ def match_io(parent: Artifact, path: Path, format_name: str, *, threads: int, se
 
 
 def permutations_between(old: Sequence[int | None], new: Sequence[int | None]) -> Iterator[Permutation]:
-    """The permutations under which the shape ``old`` becomes ``new``: the identity first, then moves of the channels to the
-    end or from it, then the rest."""
+    """The permutations under which the shape ``old`` becomes ``new``: the identity first, then moves of the channels
+    to the end or from it, then the rest."""
     if len(old) != len(new):
         return
     rank = len(old)
@@ -96,7 +96,8 @@ def _draw(tensor: Tensor, generator: np.random.Generator) -> np.ndarray:
 def _pair(
     kind: str, parents: Sequence[Tensor], children: Sequence[Tensor], ordered: bool
 ) -> list[tuple[Tensor, Tensor]]:
-    """(parent's, child's) tensors: by name, then what is left by position if the order is the model's (or if it is one)."""
+    """(parent's, child's) tensors: by name, then what is left by position if the order is the model's (or if it is
+    one)."""
     if len(parents) != len(children):
         raise AmbiguousOutputs(
             f"the converted model has {len(children)} {kind}s ({_names(children)}), its parent {len(parents)} "
@@ -173,8 +174,8 @@ def _search(
             found = (_tensor(old, new, p) for (old, new), (p, _) in zip(outputs, matched, strict=True))
             return IO(own_inputs, tuple(found))
     raise StepError(
-        f"the converted model computes something else: output `{worst_output}` reaches {best:.1f} dB of {min_db:g} under "
-        f"{min(combinations, MOST_RUNS)} permutations of the inputs",
+        f"the converted model computes something else: output `{worst_output}` reaches {best:.1f} dB of {min_db:g} "
+        f"under {min(combinations, MOST_RUNS)} permutations of the inputs",
         where=worst_output,
         code="not_equal",
     )

@@ -29,7 +29,8 @@ class OnnxSession:
 def open_session(model: Path | bytes, threads: int) -> Any:
     """An ONNX Runtime session on the CPU with that many threads, for a file or serialized model.
 
-    Threads that wait do not spin: several workers share the machine. Raises StepError if ONNX Runtime refuses the model.
+    Threads that wait do not spin: several workers share the machine. Raises StepError if ONNX Runtime refuses the
+    model.
     """
     import onnxruntime
 

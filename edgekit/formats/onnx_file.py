@@ -1,4 +1,5 @@
-"""Reads and writes ONNX files: external data are looked at before anything is loaded, and what is written is normalized."""
+"""Reads and writes ONNX files: external data are looked at before anything is loaded, and what is written is
+normalized."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ _COUNTED = re.compile(r"(onnx::[A-Za-z]+_\d+|val_\d+|\d+|_v_\d+)$")
 
 
 def looks_like_onnx(head: bytes) -> bool:
-    """Whether these first bytes are the beginning of a ModelProto: known fields, among them the IR version and the graph
-    (or the opset) if the head reaches that far."""
+    """Whether these first bytes are the beginning of a ModelProto: known fields, among them the IR version and the
+    graph (or the opset) if the head reaches that far."""
     position, seen = 0, set()
     while position < len(head):
         tag, position = _read_varint(head, position)

@@ -34,6 +34,8 @@ _CONTROL_INPUTS |= {
     "ConvInteger": {2, 3},
     "MatMulInteger": {2, 3},
 }
+# A single number beside these is a factor of the formula (attention's scale, GELU's constants), not a weight.
+_ELEMENTWISE = {"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"}
 _WEIGHT_INPUT = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3, "ConvTranspose": 1}
 _PRODUCT_INPUTS = {"MatMul": (0, 1), "MatMulInteger": (0, 1), "QLinearMatMul": (0, 3)}
 
@@ -58,7 +60,7 @@ def describe_model(model: Any) -> Graph:
     inputs = tuple(index_of(value.name) for value in graph_inputs(model))
     origins = _origins(model, constants)
     counted: set[str] = set()
-    operators = []
+    operators: list[Operator] = []
     for node in model.graph.node:
         if node.op_type == "Constant":
             continue
@@ -189,7 +191,8 @@ def _origins(model: Any, constants: dict[str, np.ndarray]) -> dict[str, str]:
 
 
 def _count_params(node: Any, origins: dict[str, str], constants: dict[str, np.ndarray], counted: set[str]) -> int:
-    """The learned numbers that this operator is the first to use. What only passes a constant on has none of its own."""
+    """The learned numbers that this operator is the first to use. What only passes a constant on has none of its
+    own."""
     if node.output and node.output[0] in origins:
         return 0
     control = _CONTROL_INPUTS.get(node.op_type, set())
@@ -197,6 +200,8 @@ def _count_params(node: Any, origins: dict[str, str], constants: dict[str, np.nd
     for position, name in enumerate(node.input):
         origin = origins.get(name)
         if origin is None or position in control or origin in counted:
+            continue
+        if node.op_type in _ELEMENTWISE and constants[origin].size == 1:
             continue
         through_dequantize = origin != name
         if constants[origin].dtype.kind == "f" or through_dequantize or node.op_type in _CONTROL_INPUTS:
@@ -227,7 +232,8 @@ def _read_quantization(model: Any, constants: dict[str, np.ndarray]) -> dict[str
 
 
 def _summarize(model: Any, constants: dict[str, np.ndarray], dtypes: dict[str, str]) -> dict[str, Any]:
-    """What ``inspect`` says of the quantization: scheme, stored types, and how many operators compute in floats."""
+    """What ``inspect`` says of the quantization: scheme, stored types, and how many convolutions and matrix products
+    compute in floats."""
     nodes = [node for node in model.graph.node if node.op_type != "Constant"]
     weights = {str(constants[n.input[0]].dtype) for n in _of(nodes, "DequantizeLinear") if n.input[0] in constants}
     activations = {dtypes.get(node.output[0], "uint8") for node in _of(nodes, "QuantizeLinear")}
@@ -239,12 +245,8 @@ def _summarize(model: Any, constants: dict[str, np.ndarray], dtypes: dict[str, s
         constants[node.input[1]].size > 1 for node in _of(nodes, "DequantizeLinear") if node.input[1] in constants
     )
     from_quantized = {node.output[0] for node in _of(nodes, "DequantizeLinear")}
-    moved = ("QuantizeLinear", "DequantizeLinear")
-    float_operators = [
-        node
-        for node in nodes
-        if node.op_type not in moved and not node.op_type.startswith("QLinear") and not from_quantized & set(node.input)
-    ]
+    costly = [node for node in nodes if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum")]
+    float_operators = [node for node in costly if not from_quantized & set(node.input)]
     return {
         "scheme": scheme,
         "weights": "/".join(sorted(weights)) or ("float16" if floats == {"float16"} else "float32"),

@@ -1,5 +1,6 @@
-"""The lowest and highest value of tensors of an ONNX model over samples, found by the model itself: ReduceMin and ReduceMax
-are appended, so that only two numbers a tensor leave ONNX Runtime and memory does not grow with the number of samples."""
+"""The lowest and highest value of tensors of an ONNX model over samples, found by the model itself: ReduceMin and
+ReduceMax are appended, so that only two numbers a tensor leave ONNX Runtime and memory does not grow with the number
+of samples."""
 
 from __future__ import annotations
 

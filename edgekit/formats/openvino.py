@@ -25,9 +25,7 @@ class OpenvinoSession:
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         self._request.infer({self._inputs[name]: array for name, array in feeds.items()}, share_inputs=True)
-        return {
-            name: self._request.get_output_tensor(index).data.copy() for index, name in enumerate(self._outputs)
-        }
+        return {name: self._request.get_output_tensor(index).data.copy() for index, name in enumerate(self._outputs)}
 
 
 @format_("openvino", suffixes=(".xml",), stack="openvino", requires=("openvino",), runtime="openvino")
@@ -80,9 +78,9 @@ class Openvino(Format):
 
     def find_nan(self, artifact: Artifact) -> str | None:
         for node in read_model(artifact.path).get_ordered_ops():
-            if node.get_type_name() == "Constant" and node.get_element_type().is_real():
-                if not np.isfinite(np.asarray(node.data, np.float32)).all():
-                    return str(node.get_friendly_name())
+            real = node.get_type_name() == "Constant" and node.get_element_type().is_real()
+            if real and not np.isfinite(np.asarray(node.data, np.float32)).all():
+                return str(node.get_friendly_name())
         return None
 
 

@@ -11,8 +11,8 @@ from edgekit.errors import InputError
 
 
 def import_openvino() -> Any:
-    """The openvino package. openvino and nncf send usage statistics over the network unless openvino_telemetry cannot be
-    imported (they then use stubs of their own); edgekit never uses the network unasked."""
+    """The openvino package. openvino and nncf send usage statistics over the network unless openvino_telemetry
+    cannot be imported (they then use stubs of their own); edgekit never uses the network unasked."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -61,7 +61,8 @@ def read_model(path: Path) -> Any:
 
 
 def write_model(model: Any, path: Path, *, half: bool) -> None:
-    """Write the pair ``path`` (.xml) and .bin; ``half`` stores constants as float16 (computed in the device's precision).
+    """Write the pair ``path`` (.xml) and .bin; ``half`` stores constants as float16 (computed in the device's
+    precision).
 
     What says nothing of the function (where it was converted from, with which versions) is left out, so that an equal
     model gives equal bytes.

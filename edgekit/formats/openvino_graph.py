@@ -17,15 +17,19 @@ from edgekit.graph import Graph, Operator, Quantization, TensorInfo
 
 Shape = tuple[int | None, ...]
 
+# A single number beside these is a factor of the formula (attention's scale, GELU's constants), not a weight.
+_ELEMENTWISE = {"Add", "Subtract", "Multiply", "Divide", "Power", "Maximum", "Minimum", "ScaledDotProductAttention"}
+
 # Operators through which a constant's numbers pass on the way to the one that uses them: decompression of weights.
 _PASSING = {"Convert", "Multiply", "Subtract", "Reshape", "Transpose", "FakeQuantize", "Unsqueeze", "Squeeze"}
 # Constant inputs of these say how to compute, not what was learned.
 _CONTROL_INPUTS = {
     "FakeQuantize": {1, 2, 3, 4}, "Reshape": {1}, "Transpose": {1}, "Squeeze": {1}, "Unsqueeze": {1}, "Pad": {1, 2, 3},
-    "StridedSlice": {1, 2, 3}, "Slice": {1, 2, 3, 4}, "Broadcast": {1, 2}, "Gather": {1, 2}, "Interpolate": {1, 2, 3},
-    "ReduceMean": {1}, "ReduceSum": {1}, "ReduceMax": {1}, "ReduceMin": {1}, "ReduceProd": {1}, "ReduceL2": {1},
-    "Split": {1}, "VariadicSplit": {1, 2}, "TopK": {1}, "OneHot": {1, 2, 3}, "Tile": {1}, "ConvolutionBackpropData": {2},
-    "GroupConvolutionBackpropData": {2}, "MVN": {1}, "Range": {0, 1, 2}, "NormalizeL2": {1}, "CumSum": {1}, "Swish": {1},
+    "StridedSlice": {1, 2, 3}, "Slice": {1, 2, 3, 4}, "Broadcast": {1, 2}, "Gather": {1, 2}, "Tile": {1},
+    "Interpolate": {1, 2, 3}, "ReduceMean": {1}, "ReduceSum": {1}, "ReduceMax": {1}, "ReduceMin": {1},
+    "ReduceProd": {1}, "ReduceL2": {1}, "Split": {1}, "VariadicSplit": {1, 2}, "TopK": {1}, "OneHot": {1, 2, 3},
+    "ConvolutionBackpropData": {2}, "GroupConvolutionBackpropData": {2}, "MVN": {1}, "Range": {0, 1, 2},
+    "NormalizeL2": {1}, "CumSum": {1}, "Swish": {1},
 }  # fmt: skip
 
 
@@ -46,7 +50,7 @@ def describe_model(model: Any) -> Graph:
     inputs = tuple(index_of(port) for port in model.inputs)
     passing = _passing_constants(model)
     counted: set[str] = set()
-    operators = []
+    operators: list[Operator] = []
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
         if kind in ("Parameter", "Constant", "Result"):
@@ -70,7 +74,9 @@ def describe_model(model: Any) -> Graph:
 
 def _label(port: Any) -> str:
     node = port.get_node()
-    return name_of(port) if node.get_output_size() == 1 or port.get_names() else f"{node.get_friendly_name()}:{port.get_index()}"
+    if port.get_names() or node.get_output_size() == 1:
+        return name_of(port)
+    return f"{node.get_friendly_name()}:{port.get_index()}"
 
 
 def _shape(port: Any) -> Shape:
@@ -89,7 +95,7 @@ def _dtype(port: Any) -> str:
 
 
 def _attributes(node: Any) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in node.get_attributes().items():
         if isinstance(value, (bool, int, float, str)):
             found[name] = value
@@ -151,10 +157,13 @@ def _count_params(node: Any, passing: dict[str, Any], counted: set[str]) -> int:
         constant = passing.get(port.get_source_output().get_node().get_friendly_name())
         if constant is None or port.get_index() in control or constant.get_friendly_name() in counted:
             continue
+        size = int(np.prod(constant.shape, dtype=np.int64))
+        if node.get_type_name() in _ELEMENTWISE and size == 1:
+            continue
         direct = constant is port.get_source_output().get_node()
         if constant.get_element_type().is_real() or not direct:
             counted.add(constant.get_friendly_name())
-            total += int(np.prod(constant.shape, dtype=np.int64))
+            total += size
     return total
 
 
@@ -181,7 +190,7 @@ def _quantization(node: Any) -> Quantization | None:
 
 
 def _summarize(model: Any) -> dict[str, Any]:
-    """What ``inspect`` says of the quantization."""
+    """What ``inspect`` says of the quantization; ``float_operators`` are convolutions and matrix products in floats."""
     nodes = model.get_ordered_ops()
     fakes = [node for node in nodes if node.get_type_name() == "FakeQuantize"]
     constants = [node for node in nodes if node.get_type_name() == "Constant"]
@@ -213,7 +222,8 @@ def _comes_from_fake(node: Any) -> bool:
 
 
 def _scales_channels(constant: Any) -> bool:
-    """Whether it is the weights of more than one scale: an int8 constant that is converted and multiplied by a vector."""
+    """Whether it is the weights of more than one scale: an int8 constant that is converted and multiplied by a
+    vector."""
     if constant.get_element_type().get_type_name() not in ("i8", "u8"):
         return False
     reader: Any = constant

@@ -2,8 +2,9 @@
 
 torch.export.load is not safe by itself (seen in torch 2.13): payloads marked ``use_pickle``, opaque objects and sample
 inputs are unpickled, symbolic sizes go through ``sympify`` (which evaluates), operators are looked up by a chain of
-attributes from ``torch`` (``torch.os.system`` would be one), containers name modules to import, and names of arguments are
-pasted into generated source. The remaining pickles are read under TORCH_FORCE_WEIGHTS_ONLY_LOAD (``torch_load``).
+attributes from ``torch`` (``torch.os.system`` would be one), containers name modules to import, and names of
+arguments are pasted into generated source. The remaining pickles are read under TORCH_FORCE_WEIGHTS_ONLY_LOAD
+(``torch_load``).
 """
 
 from __future__ import annotations

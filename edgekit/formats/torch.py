@@ -1,7 +1,10 @@
-"""The torch format: a `.pt2` exported program, a TorchScript archive, or a Python file whose factory builds the module."""
+"""The torch format: a `.pt2` exported program, a TorchScript archive, or a Python file whose factory builds the
+module."""
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,11 @@ from edgekit.formats import Declared, Format, Session, format_
 from edgekit.formats.torch_load import Program, first_line, load_program, order_inputs, to_tensors
 from edgekit.graph import Graph
 
-# A ZIP archive of PyTorch's starts with one of these members.
-_MEMBERS = (b"data.pkl", b"archive_format", b"constants.pkl", b"/code/", b"byteorder", b"serialized_exported_program")
+# The name of the first member of an archive that PyTorch wrote: ROOT/data/0, ROOT/data.pkl, ROOT/archive_format ...
+_FIRST_MEMBER = re.compile(
+    rb"[^/]{1,200}/(data/|data\.pkl|code/|constants|archive_format|byteorder|version|\.|models/)"
+    rb"|serialized_|version$"
+)
 
 
 class TorchSession:
@@ -48,14 +54,15 @@ class Torch(Format):
 
     def recognizes(self, path: Path, head: bytes) -> bool:
         if head.startswith(b"PK\x03\x04"):
-            return any(member in head for member in _MEMBERS)
+            return _FIRST_MEMBER.match(_first_name(head)) is not None
         if path.suffix.lower() == ".py":
             return b"\0" not in head
         # A bare pickle, which PyTorch wrote before 1.6: recognized so that it can be refused by name.
         return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and self._is_mine(path)
 
     def read_io(self, path: Path, declared: Declared, build: Build | None = None) -> IO:
-        """Runs the model once on zeros to see its outputs. A `.pt2` says its own inputs; the others need ``declared``."""
+        """Runs the model once on zeros to see its outputs. A `.pt2` says its own inputs; the others need
+        ``declared``."""
         program = load_program(path, build)
         inputs = _read_inputs(path, program, declared)
         outputs = _run_on_zeros(path, program, inputs)
@@ -80,6 +87,12 @@ class Torch(Format):
 
     def _is_mine(self, path: Path) -> bool:
         return path.suffix.lower() in self.suffixes
+
+
+def _first_name(head: bytes) -> bytes:
+    """The name of the first member of a ZIP archive, from its local header."""
+    length = struct.unpack_from("<H", head, 26)[0] if len(head) >= 30 else 0
+    return head[30 : 30 + length]
 
 
 def example_feeds(inputs: Sequence[Tensor]) -> dict[str, np.ndarray]:
@@ -120,7 +133,8 @@ def _refuse_unknown(path: Path, declared: Declared, names: Sequence[str]) -> Non
 
 
 def _merge(path: Path, name: str, own: tuple[int | None, ...], declared: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The file's own shape with its free sizes filled from what was declared; a free first size alone is a batch of 1."""
+    """The file's own shape with its free sizes filled from what was declared; a free first size alone is a batch of
+    1."""
     if declared is not None:
         fits = len(own) == len(declared) and all(a is None or a == b for a, b in zip(own, declared, strict=True))
         if not fits:
@@ -157,6 +171,3 @@ def _run_on_zeros(path: Path, program: Program, inputs: Sequence[Tensor]) -> dic
 
 def _dtype_name(tensor: Any) -> str:
     return str(tensor.dtype).removeprefix("torch.")
-
-
-__all__ = ["Torch", "TorchSession", "example_feeds"]

@@ -1,4 +1,5 @@
-"""Loads a PyTorch model from a `.pt2`, a TorchScript archive or a Python file with weights, as one kind of thing: a Program.
+"""Loads a PyTorch model from a `.pt2`, a TorchScript archive or a Python file with weights, as one kind of thing: a
+Program.
 
 Nothing that a model file holds is executed as Python: archives are told apart by their members, `.pt2` passes
 ``pt2_guard``, weights are read with ``weights_only``, and a module pickled whole is refused.
@@ -33,8 +34,8 @@ class Program:
     """A loaded model in evaluation mode.
 
     ``call`` takes the input tensors in the order of ``parameters`` and returns whatever the model returns.
-    ``parameters`` are the names of the model's own inputs, as far as it says them. ``examples`` are the shape (None where
-    free) and dtype of each input of an exported program; None for the others, whose files do not say.
+    ``parameters`` are the names of the model's own inputs, as far as it says them. ``examples`` are the shape (None
+    where free) and dtype of each input of an exported program; None for the others, whose files do not say.
     """
 
     kind: str
@@ -89,7 +90,7 @@ def load_program(path: Path, build: Build | None, log_traceback: bool = True) ->
     kind = sniff(path)
     if kind == PICKLED:
         raise InputError(
-            f"{path} holds pickled Python objects or bare weights, not a program; a pickle can run any code, so it is not opened",
+            f"{path} holds a pickle (bare weights, or a whole module), not a program; it was not opened: it could run code",
             where=str(path),
             remedy="export it with torch.export.save, or give `file.py:factory` with these as `weights`",
             code="pickled_model",
@@ -108,8 +109,9 @@ def load_program(path: Path, build: Build | None, log_traceback: bool = True) ->
 
 
 def name_outputs(results: Any) -> dict[str, Any]:
-    """Flat outputs with names: a dictionary's keys (and a named tuple's fields), else ``output`` if there is one tensor, else
-    ``output_0``, ``output_1`` ... in order; nested containers below a key append their place (``boxes_1``).
+    """Flat outputs with names: a dictionary's keys (and a named tuple's fields), else ``output`` if there is one
+    tensor, else ``output_0``, ``output_1`` ... in order; nested containers below a key append their place
+    (``boxes_1``).
 
     Raises:
         InputError: no tensor comes out, or something that is not a tensor.

@@ -11,8 +11,8 @@ from edgekit.graph import Graph, Operator, TensorInfo
 
 
 def trace(program: Program, io: IO) -> Graph:
-    """The Graph of ATen operators. MACs are PyTorch's own counts of multiply-adds (torch.utils.flop_counter, half of its
-    flops). Batch norms are not folded, so there are more parameters than in ONNX; buffers are not counted."""
+    """The Graph of ATen operators. MACs are PyTorch's own counts of multiply-adds (torch.utils.flop_counter, half of
+    its flops). Batch norms are not folded, so there are more parameters than in ONNX; buffers are not counted."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils.flop_counter import flop_registry

@@ -1,4 +1,5 @@
-"""Loads weights into a torch module, strictly: every name and shape must agree. Files: .safetensors, .npz, .pt / .pth."""
+"""Loads weights into a torch module, strictly: every name and shape must agree. Files: .safetensors, .npz, .pt /
+.pth."""
 
 from __future__ import annotations
 

@@ -38,7 +38,9 @@ def onnx_fp16(context: Context, artifact: Artifact, options: Options) -> Produce
     names = [node.name for node in model.graph.node]
     for name in options.exclude:
         if name not in names:
-            raise UnknownName(f"the model has no node `{name}` to exclude{did_you_mean(name, names)}", where="onnx_fp16")
+            raise UnknownName(
+                f"the model has no node `{name}` to exclude{did_you_mean(name, names)}", where="onnx_fp16"
+            )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

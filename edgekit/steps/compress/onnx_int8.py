@@ -64,8 +64,8 @@ def onnx_int8(context: Context, artifact: Artifact, options: Options) -> Produce
 def choose_tensors(model: Any) -> tuple[list[str], dict[str, str]]:
     """(tensors to collect, {tensor: the one whose range it takes}) for a model with inferred shapes.
 
-    Float tensors at the inputs and outputs of operators that ONNX Runtime quantizes. What only a Relu or Clip reads takes
-    the range after it, as the quantizer does; so it need not be collected, and the two operators run as one.
+    Float tensors at the inputs and outputs of operators that ONNX Runtime quantizes. What only a Relu or Clip reads
+    takes the range after it, as the quantizer does; so it need not be collected, and the two operators run as one.
     """
     from onnx import TensorProto
 
@@ -143,7 +143,9 @@ def _check_names(model: Any, excluded: tuple[str, ...]) -> None:
     names = [node.name for node in model.graph.node]
     for name in excluded:
         if name not in names:
-            raise UnknownName(f"the model has no node `{name}` to exclude{did_you_mean(name, names)}", where="onnx_int8")
+            raise UnknownName(
+                f"the model has no node `{name}` to exclude{did_you_mean(name, names)}", where="onnx_int8"
+            )
 
 
 def _touching_masks(model: Any, ranges: dict[str, Range]) -> list[str]:
@@ -183,4 +185,6 @@ def _quantize(model: Any, ranges: dict[str, Range], options: Options, excluded: 
             where="onnx_int8",
             remedy="exclude the node it names (onnx_int8: {exclude: [NODE]})",
         ) from error
+    # It appends the pairs at the end, where the checker refuses them, although ONNX Runtime sorts while loading.
+    quantizer.model.topological_sort()
     return quantizer.model.model

@@ -21,7 +21,9 @@ class Options(StepOptions):
         "performance", description="symmetric activations, or asymmetric where they are not positive (mixed)"
     )
     fast_bias_correction: bool = Field(True, description="correct biases by layers alone; false: exactly, and slowly")
-    model_type: Literal["transformer"] | None = Field(None, description="transformer: keep what attention needs precise")
+    model_type: Literal["transformer"] | None = Field(
+        None, description="transformer: keep what attention needs precise"
+    )
 
 
 @step(
@@ -60,8 +62,8 @@ def openvino_int8(context: Context, artifact: Artifact, options: Options) -> Pro
 
 
 class _Feeds:
-    """The samples as OpenVINO is fed, {input name: array}; nncf goes through them once or twice and reports nothing, so the
-    progress is told from here."""
+    """The samples as OpenVINO is fed, {input name: array}; nncf goes through them once or twice and reports nothing,
+    so the progress is told from here."""
 
     def __init__(self, context: Context, artifact: Artifact, samples: Samples) -> None:
         self._context, self._artifact, self._samples = context, artifact, samples

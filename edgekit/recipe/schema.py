@@ -44,9 +44,11 @@ def check_distributions(names: list[str]) -> list[str]:
 
 
 class Weights(Written):
-    """A file of weights for the module that a Python file builds; ``get`` is the command that fetches it."""
+    """A file of weights for the module that a Python file builds; ``get`` is the command that fetches it. ``package``:
+    the installed Python package whose folder ``path`` starts from (spelled out before it gets here)."""
 
     path: str = Field(min_length=1)
+    package: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     get: str | None = None
 
 

@@ -217,10 +217,26 @@ def make_paths_absolute(tree: Node, folders: Folders, led: set[int]) -> None:
         if node is None or not isinstance(node.value, str) or node.value in ("", UNFILLED):
             continue
         folder = folders.flags if node.flag and id(node) not in led else folders.file
+        if path == ("model", "weights", "path") and not node.flag:
+            folder = _folder_of_package(tree.get("model", "weights", "package")) or folder
         file, factory = split_factory(node.value)
         full = Path(folder, Path(file).expanduser())
         absolute = _tidy(full)
         node.value = f"{absolute}:{factory}" if factory is not None else absolute
+
+
+def _folder_of_package(package: Node | None) -> Path | None:
+    """Where an installed package lies, found without importing it; one that is not installed is taken to belong beside
+    the others, so that its files are missing there."""
+    import importlib.util
+    import sysconfig
+
+    if package is None or not isinstance(package.value, str) or not package.value.isidentifier():
+        return None
+    found = importlib.util.find_spec(package.value)
+    if found is not None and found.submodule_search_locations:
+        return Path(next(iter(found.submodule_search_locations)))
+    return Path(sysconfig.get_path("purelib")) / package.value
 
 
 def _tidy(path: Path) -> str:

@@ -237,6 +237,9 @@ class _Builder:
             holder.key = key
             holder.node.keys.setdefault(key, place)
             return
+        if event.value == "" and event.style is None and self._open and self._open[-1].key is not None:
+            # Nothing after `key:`: YAML's mark is that of the next line.
+            place = self._open[-1].node.keys[self._open[-1].key]
         value = resolve_scalar(event.value) if event.style is None and event.implicit[0] else event.value
         self._attach(Node(value, place), event.anchor, 1, 1, event)
 

@@ -95,6 +95,7 @@ def test_a_key_that_stands_twice_is_told_and_the_first_kept() -> None:
         "a.yaml:2:11: the key `c` stands here twice, first in line 2",
         "a.yaml:3:1: the key `a` stands here twice, first in line 1",
     ]
+    assert tree.plain() == {"a": 1, "b": {"c": 1}}
 
 
 def test_keys_are_text_whatever_they_look_like() -> None:

@@ -39,7 +39,7 @@ MISTAKES = [
     ("name: x\nparts: {a: {size: 0}}", ["a.yaml:2:19: `size` must be more than 0, not 0"]),
     ("name: x\nparts: {a: {size: 31, b: 2}}", ["a.yaml:2:19: `size` must be at most 30, not 31", "a.yaml:2:23: unknown key `b`; known here: size, kind"]),
     ("name: x\nparts: [a]", ["a.yaml:2:8: `parts` must be a map, not a list"]),
-    ("name:\nprice: null", ["a.yaml:1:6: `name` must be text, not nothing", "a.yaml:2:8: `price` must be a number, not nothing"]),
+    ("name:\nprice: null", ["a.yaml:1:1: `name` must be text, not nothing", "a.yaml:2:8: `price` must be a number, not nothing"]),
 ]
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.errors import InputError
+
 if TYPE_CHECKING:
+    from edgekit.artifact import IO
     from edgekit.devices.profile import Profile
     from edgekit.formats import Format
     from edgekit.recipe.schema import Recipe
@@ -152,6 +155,28 @@ def build_plan(
     from edgekit.planning.build import make_plan
 
     return make_plan(recipe, profiles, select=select, evaluate=evaluate)
+
+
+def complete_data(data: Data, io: IO) -> Data:
+    """The data with a preset that waited for the size of the model's picture input spelled out; ``io`` is the source's.
+
+    Raises:
+        InputError: the preset needs a size, and the model has no single picture-like input that says one.
+    """
+    from edgekit.recipe.preprocess import UNSIZED, expand_preset, input_size
+
+    if not data.preprocess or UNSIZED not in data.preprocess[0]:
+        return data
+    name = data.preprocess[0][UNSIZED]["name"]
+    size = input_size({t.source_name: {"shape": list(t.shape), "layout": t.layout} for t in io.inputs})
+    if size is None:
+        raise InputError(
+            f"the preset `{name}` needs the size of the model's picture input, which the model does not tell",
+            where="preprocess",
+            remedy=f"say it: preprocess: {{preset: {name}, size: 224}}",
+            code="preprocessing_unsized",
+        )
+    return replace(data, preprocess=tuple(expand_preset(name, size)))
 
 
 def add_traits(plan: Plan) -> Plan:

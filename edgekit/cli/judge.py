@@ -20,7 +20,7 @@ from edgekit.cli.model_flags import (
     WeightsOption,
 )
 from edgekit.cli.run import SetOption
-from edgekit.cli.terminal import answer, answer_json, pairs, table
+from edgekit.cli.terminal import answer, answer_json, note, pairs, table
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 DataOption = Annotated[str | None, typer.Option("--data", metavar="PATH", help="The samples; the same as --evaluate.")]
 WORST = 5
+FAR_DB = 40.0
 
 
 def evaluate(
@@ -149,6 +150,8 @@ def compare(
         answer_json(document)
     else:
         answer(comparison_text(document))
+        if samples.info is None and document["sqnr_db"] < FAR_DB:
+            note("random samples say little of a quantized model, whose ranges fit real ones: give --data, or --recipe")
     return 0
 
 
@@ -198,8 +201,6 @@ def sample_ids(samples: Samples) -> list[str] | None:
 def progress_notes() -> Callable[[str], Callable[[int, int], None]]:
     """For a job's label, what listens to its progress: a line on standard error each time a tenth more is done."""
     import time
-
-    from edgekit.cli.terminal import note
 
     def start(label: str) -> Callable[[int, int], None]:
         spoken = [time.monotonic()]
@@ -292,14 +293,14 @@ def comparison_text(document: dict[str, Any]) -> str:
     from edgekit.report import figures
 
     a, b = document["a"], document["b"]
-    metric = b["metric"] or "metric"
     rows = [
         ("model", a["model"], b["model"]),
         ("format", a["format"], b["format"]),
         ("size", figures.size(a["bytes"]), figures.size(b["bytes"])),
-        (metric, figures.metric(a["value"]), figures.metric(b["value"])),
         ("latency here", *(figures.milliseconds(m["latency_ms"] and m["latency_ms"]["median"]) for m in (a, b))),
     ]
+    if b["metric"]:
+        rows.append((b["metric"], figures.metric(a["value"]), figures.metric(b["value"])))
     kind = "random samples" if document["data"] == "synthetic" else "samples"
     facts = [
         ("compared on", f"{document['samples']} {kind}"),
@@ -308,6 +309,7 @@ def comparison_text(document: dict[str, Any]) -> str:
         ("SQNR", figures.decibels(document["sqnr_db"])),
         *((f"  {output['name']}", figures.decibels(output["sqnr_db"])) for output in document["outputs"]),
     ]
+    facts = [(name, text) for name, text in facts if text != figures.NONE]
     same = {True: "same", False: "another", None: figures.NONE}
     worst = [
         (entry["sample"], figures.decibels(entry["sqnr_db"]), same[entry["same_decision"]])

@@ -162,21 +162,12 @@ class Compared:
 
 def data_job(recipe: Recipe, io: IO, at_most: int | None = None) -> dict[str, Any]:
     """The evaluation samples of a recipe as a job's ``data``, its preset spelled out for the model's own input size."""
+    from edgekit.plan import complete_data
     from edgekit.planning.build import plan_data
-    from edgekit.recipe.preprocess import UNSIZED, expand_preset, input_size
 
     data = plan_data(recipe)
     assert data is not None
-    words = list(data.preprocess)
-    if words and UNSIZED in words[0]:
-        size = input_size({t.source_name: {"shape": list(t.shape), "layout": t.layout} for t in io.inputs})
-        if size is None:
-            raise InputError(
-                "the preset needs the size of the model's picture input, which is not known",
-                remedy="--preprocess with a YAML file that says {preset: NAME, size: PIXELS}",
-                code="preprocessing_unsized",
-            )
-        data = replace(data, preprocess=tuple(expand_preset(words[0][UNSIZED]["name"], size)))
+    data = complete_data(data, io)
     if at_most is not None and data.evaluate is not None:
         data = replace(data, evaluate=replace(data.evaluate, samples=min(at_most, data.evaluate.samples or at_most)))
     return dict(_plain(asdict(data)))

@@ -121,6 +121,7 @@ class _Run:
     def _take_reference(self, result: dict[str, Any]) -> None:
         data = self._plan.data
         if data is None or not (data.split or data.evaluate):
+            self._evaluation = Evaluation(None, bool(result.get("decides")))
             return
         self._evaluation = Evaluation(bool(result.get("labelled")), bool(result.get("decides")))
         for gates in [output.gates for output in self._plan.outputs] + [node.gates for node in self._plan.nodes]:

@@ -12,7 +12,7 @@ from edgekit import __version__
 from edgekit.artifact import Tensor
 from edgekit.engine.results import OutputResult
 from edgekit.engine.tasks import Done
-from edgekit.plan import Plan
+from edgekit.plan import Plan, complete_data
 
 
 def sidecar_content(plan: Plan, result: OutputResult, done: Mapping[str, Done]) -> dict[str, Any]:
@@ -29,13 +29,18 @@ def sidecar_content(plan: Plan, result: OutputResult, done: Mapping[str, Done]) 
         "source": {"file": plan.source.file.name, "sha256": done["source"].artifact.sha256},
         "io": io.to_dict(),
         "feed": [_feed(tensor) for tensor in io.inputs],
-        "preprocess": [] if plan.data is None else list(plan.data.preprocess),
+        "preprocess": _preprocess(plan, done),
         "task": None if plan.task is None else {"name": plan.task.name, "options": plan.task.options},
         "labels": _labels(plan, done),
         "verdict": result.verdict,
         "measurement": measurement,
         "data": {role: info["sha256"] for role, info in done["data"].result.items()} if "data" in done else {},
     }
+
+
+def _preprocess(plan: Plan, done: Mapping[str, Done]) -> list[dict[str, Any]] | None:
+    """The words that make the samples; None where no samples were given, so that nobody said any."""
+    return None if plan.data is None else list(complete_data(plan.data, done["source"].artifact.io).preprocess)
 
 
 def _feed(tensor: Tensor) -> dict[str, Any]:

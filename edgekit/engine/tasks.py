@@ -17,7 +17,7 @@ from edgekit.engine.cache import Cache
 from edgekit.engine.keys import ABSENT, Inputs, key_of, versions_of
 from edgekit.engine.stacks import install_command
 from edgekit.errors import AbsentError, InputError
-from edgekit.plan import DataSource, FormatTraits, Node, Plan
+from edgekit.plan import Data, DataSource, FormatTraits, Node, Plan, complete_data
 
 Job = dict[str, Any]
 Result = dict[str, Any]
@@ -222,8 +222,7 @@ class DataTask(Task):
         self._around, self._roles = around, roles
 
     def inputs(self, done: DoneTasks) -> Inputs:
-        data = self._around.plan.data
-        assert data is not None
+        data = self._data(done)
         sources = {"split": data.split, "evaluate": data.evaluate, "calibrate": data.calibrate}
         return {
             "kind": "data",
@@ -256,12 +255,18 @@ class DataTask(Task):
         io = done["source"].result["artifact"]["io"]
         return {
             "kind": "prepare_data",
-            "data": plain(self._around.plan.data),
+            "data": plain(self._data(done)),
             "io": io,
             "task": self._around.task_job(),
             "roles": list(self._roles),
             "seed": self._around.plan.seed,
         }
+
+    def _data(self, done: DoneTasks) -> Data:
+        """The plan's data, a preset spelled out for the model's input."""
+        data = self._around.plan.data
+        assert data is not None
+        return complete_data(data, done["source"].artifact.io)
 
     def _source_inputs(self, source: DataSource) -> Inputs:
         if not source.path.exists():

@@ -58,7 +58,8 @@ def prepare(
 
     Raises:
         InputError: data missing, empty, unreadable, with NaN, of another shape than the model's, or shared by two
-        roles. StepError: the disk is full.
+            roles.
+        StepError: the disk is full.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")

@@ -26,7 +26,13 @@ from edgekit.cli.model_flags import (
 )
 from edgekit.cli.run import JobsOption, NoCacheOption, NoEvalOption, OutOption, SetOption, StrictOption
 from edgekit.cli.terminal import answer
-from edgekit.errors import InputError
+from edgekit.errors import EdgekitError, InputError
+
+# What to do about an error that a recipe's writer would mend in the recipe.
+FLAG_REMEDIES = {
+    "no_calibration_data": "give samples: --calibrate PATH, or --data PATH to have them split",
+    "excluded_precision": "edgekit targets list shows the precisions of each target",
+}
 
 PrecisionOption = Annotated[
     str | None, typer.Option("--precision", metavar="NAME", help="int8, fp16, ... as the target's profile lists them.")
@@ -180,7 +186,12 @@ def _build(flags: Flags, sections: dict[str, Any], switches: _Switches) -> int:
     if switches.print_recipe:
         answer(recipe.to_yaml())
         return 0
-    plan = build_plan(recipe, profiles, evaluate=switches.evaluate)
+    try:
+        plan = build_plan(recipe, profiles, evaluate=switches.evaluate)
+    except EdgekitError as error:
+        if flags.recipe is None:
+            error.remedy = FLAG_REMEDIES.get(error.word, error.remedy)
+        raise
     wishes = Wishes(
         out=switches.out or Path("edgekit-out") / plan.name,
         jobs=switches.jobs,

@@ -80,18 +80,39 @@ def make_recipe(flags: Flags, sections: dict[str, Any], profiles: Mapping[str, P
     Raises:
         RecipeError, InputError: as ``load_recipe`` does; pictures without preprocessing; no model.
     """
-    from edgekit.recipe import load_mapping, load_recipe
+    from edgekit.recipe import load_mapping
 
     if flags.data is not None and (flags.calibrate or flags.evaluate):
         raise InputError("--data stands for both --calibrate and --evaluate; give it, or them", code="usage")
     if flags.recipe is not None:
-        settings = [f"{path}={json.dumps(value)}" for path, value in {**_settings(flags), **sections}.items()]
-        recipe = load_recipe(flags.recipe, (*settings, *flags.overrides), profiles=profiles)
+        recipe = _from_file(flags, flags.recipe, sections, profiles)
     else:
         mapping = _mapping(flags, sections)
         recipe = load_mapping(mapping, base=Path.cwd(), label=LABEL, overrides=flags.overrides, profiles=profiles)
     refuse_guessing(recipe)
     return recipe
+
+
+def _from_file(flags: Flags, file: Path, sections: dict[str, Any], profiles: Mapping[str, Profile]) -> Recipe:
+    """The recipe in ``file`` with the flags laid over it. Of its targets those of ``sections`` stay, with what it says
+    of each but for the precision; another model than its own gives the outputs another name."""
+    from edgekit.recipe import load_mapping, load_recipe
+    from edgekit.recipe.write import plain
+
+    settings = _settings(flags)
+    if flags.model is not None:
+        settings["name"] = model_name(flags.model)
+    texts = [f"{path}={json.dumps(value)}" for path, value in settings.items()]
+    recipe = load_recipe(file, (*texts, *flags.overrides), profiles=profiles)
+    if not sections:
+        return recipe
+    written = plain(recipe)
+    kept = written.pop("targets", {})
+    if "steps" in sections:
+        written["steps"] = sections["steps"]
+    if "targets" in sections:
+        written["targets"] = {name: {**kept.get(name, {}), **entry} for name, entry in sections["targets"].items()}
+    return load_mapping(written, base=Path.cwd(), label=str(file), profiles=profiles)
 
 
 def refuse_guessing(recipe: Recipe) -> None:
@@ -142,7 +163,9 @@ def _mapping(flags: Flags, sections: dict[str, Any]) -> dict[str, Any]:
     if flags.model is None:
         raise InputError("no model: name its file, or give --recipe", code="usage")
     mapping: dict[str, Any] = {"edgekit": 1, "name": model_name(flags.model)}
-    for path, value in {**sidecar_sections(flags.model), **_settings(flags), **sections}.items():
+    settings = _settings(flags)
+    told = {name: value for name, value in sidecar_sections(flags.model).items() if name not in settings}
+    for path, value in {**told, **settings, **sections}.items():
         *above, last = path.split(".")
         place = mapping
         for key in above:
@@ -244,7 +267,12 @@ def read_preprocess(text: str) -> Any:
 def sidecar_sections(model: str) -> dict[str, Any]:
     """{section of a recipe: value} of what the file beside the model says, if edgekit made it."""
     told = read_sidecar(Path(model))
-    return {name: told[name] for name in ("preprocess", "task") if told.get(name)}
+    sections: dict[str, Any] = {}
+    if told.get("preprocess") is not None:
+        sections["preprocess"] = told["preprocess"]
+    if told.get("task"):
+        sections["task"] = {"name": told["task"]["name"], **told["task"].get("options", {})}
+    return sections
 
 
 def read_sidecar(model: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def find_failures(report: dict[str, Any], folder: Path, recipe: str | None = Non
     found: list[Failure] = []
     for output in report["outputs"]:
         if output["exit_code"] != 0:
-            failure = _failure(output, nodes, folder, recipe)
+            failure = _failure(output, nodes, folder, recipe, report["error"])
             same = [old for old in found if replace(old, output=failure.output) == failure]
             if same:
                 found[found.index(same[0])] = replace(failure, output=f"{same[0].output}, {failure.output}")
@@ -52,8 +52,12 @@ def count_outputs(report: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _failure(output: dict[str, Any], nodes: dict[str, Any], folder: Path, recipe: str | None) -> Failure:
+def _failure(
+    output: dict[str, Any], nodes: dict[str, Any], folder: Path, recipe: str | None, stopped: dict[str, Any] | None
+) -> Failure:
     broken = _broken_ancestor(output["node"], nodes)
+    if broken is None and stopped is not None and output["artifact"] is None:
+        return Failure(output["output"], None, f"not made: {visible(stopped['message'])}", (), None)
     if broken is not None and broken["status"] == "failed":
         return _of_error(output, broken, folder)
     if broken is not None and output["artifact"] is None:

@@ -103,15 +103,18 @@ def open_samples(folder: Path, role: str) -> StoredSamples:
 def _look_up(table: np.ndarray, picture: np.ndarray, layout: str | None) -> np.ndarray:
     """The tail of a uint8 picture (height, width, channels) by table, in the layout of the model."""
     height, width, channels = picture.shape
-    planar = layout == "NCHW"
-    result = np.empty((channels, height, width) if planar else picture.shape, np.float32)
-    for channel in range(channels):
-        out = result[channel] if planar else result[:, :, channel]
-        if planar:
-            # mode "clip" lets NumPy write to `out` directly; an index of 8 bits is never out of range.
-            np.take(table[channel], picture[:, :, channel], out=out, mode="clip")
-        else:
-            out[...] = table[channel][picture[:, :, channel]]
+    # mode "clip" lets NumPy write to `out` directly; an index of 8 bits is never out of range.
+    if layout == "NCHW":
+        planar = np.empty((channels, height, width), np.float32)
+        for channel in range(channels):
+            np.take(table[channel], picture[:, :, channel], out=planar[channel], mode="clip")
+        return planar
+    result = np.empty(picture.shape, np.float32)
+    if (table == table[0]).all():
+        np.take(table[0], picture, out=result, mode="clip")
+    else:
+        for channel in range(channels):
+            result[:, :, channel] = table[channel][picture[:, :, channel]]
     return result
 
 

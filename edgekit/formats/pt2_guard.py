@@ -27,10 +27,14 @@ _TARGET = re.compile(
     rf"torch\.ops\.({_NAMESPACES})\.(?!__(?!(i?and|i?or|i?xor|i?lshift|i?rshift)__))\w+(\.(?!__)\w+)?"
     rf"|_operator\.({_ARITHMETIC})|math\.(?!_)\w+|torch\.(sym_\w+|_sym_\w+)"
 )
-# Symbolic sizes: symbols such as s0, u1, s77, sympy's functions, numbers; no attribute access, no strings.
+# Symbolic sizes, as SymPy prints them: `Add(Symbol('s77', positive=True, integer=True), Integer(1))`, or `s0 + 1`.
+# Numbers, symbols, SymPy's classes, their keywords; no attribute access, and strings only as the name of a symbol.
 _EXPRESSION = re.compile(
-    r"(?!.*__)(?:[\s+\-*/%(),<>=!&|~]|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|[a-z]{1,4}\d+|[A-Z][A-Za-z]*)*"
+    r"(?!.*__)(?:[\s+\-*/%(),<>=!&|~]|Symbol\('\w+'|Float\('[\d.e+\-]+'|[a-z_]+=(?!=)|true|false"
+    r"|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|[a-z]{1,4}\d+|[A-Z][A-Za-z]*)*"
 )
+# Payloads that are raw tensors; `custom_obj_` and `opaque_obj_` are not.
+_TENSORS = ("weight_", "tensor_")
 _NATIVE = (".so", ".o", ".a", ".dll", ".dylib", ".pyd", ".cubin", ".cpp", ".py")
 
 
@@ -59,6 +63,8 @@ def _check(path: Path, member: str, data: Any) -> None:
     for key, value in _walk(data):
         if key == "use_pickle" and value:
             raise _hostile(path, f"a pickled payload (in {member})")
+        if key == "path_name" and isinstance(value, str) and not value.startswith(_TENSORS):
+            raise _hostile(path, f"an object that is no tensor (in {member})")
         if key == "target" and isinstance(value, str) and "." in value and not _TARGET.fullmatch(value):
             raise _hostile(path, f"a call of `{value[:80]}`")
         if key == "expr_str" and isinstance(value, str) and not _EXPRESSION.fullmatch(value):

@@ -90,7 +90,7 @@ def load_program(path: Path, build: Build | None, log_traceback: bool = True) ->
     kind = sniff(path)
     if kind == PICKLED:
         raise InputError(
-            f"{path} holds a pickle (bare weights, or a whole module), not a program; it was not opened: it could run code",
+            f"{path} holds a pickle (bare weights, or a whole module), not a program; it was not opened",
             where=str(path),
             remedy="export it with torch.export.save, or give `file.py:factory` with these as `weights`",
             code="pickled_model",

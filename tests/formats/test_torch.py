@@ -1,0 +1,463 @@
+"""The torch format: three kinds of file, what they say of themselves, and that none of them runs as code."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import sys
+import zipfile
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgekit.artifact import Artifact, Build
+from edgekit.errors import AbsentError, InputError
+from edgekit.formats import FORMATS, Declared, find_format
+from edgekit.formats.runner import open_runner
+from edgekit.formats.torch_load import name_outputs, order_inputs
+
+ArtifactAt = Callable[..., Artifact]
+
+
+@pytest.fixture(scope="module")
+def files(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """detector.pt2, detector.pt (TorchScript), and the image they were made with."""
+    folder = tmp_path_factory.mktemp("torch")
+    module, image = networks.detector(), torch.randn(networks.INPUTS["detector"]["image"])
+    torch.export.save(torch.export.export(module, (image,)), folder / "detector.pt2")
+    torch.jit.trace(module, image).save(str(folder / "detector.pt"))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["detector.pt2", "detector.pt"])
+def test_a_file_computes_what_its_module_does(
+    files: Path, name: str, networks: ModuleType, artifact_at: ArtifactAt
+) -> None:
+    path = files / name
+    assert find_format(path).name == "torch"
+    artifact = artifact_at(path, "torch", shapes=networks.INPUTS["detector"])
+    image = np.random.default_rng(0).standard_normal((1, 3, 64, 64)).astype(np.float32)
+    found = open_runner(artifact, 1).run({"image": image})
+    with torch.no_grad():
+        boxes, scores = networks.detector()(torch.from_numpy(image))
+    np.testing.assert_allclose(found["output_0"], boxes.numpy(), atol=1e-6)
+    np.testing.assert_allclose(found["output_1"], scores.numpy(), atol=1e-6)
+    assert [tensor.layout for tensor in artifact.io.inputs] == ["NCHW"]
+    assert [tensor.shape for tensor in artifact.io.outputs] == [(1, 320, 4), (1, 320, 5)]
+
+
+def test_an_exported_program_needs_no_declaration(files: Path, artifact_at: ArtifactAt) -> None:
+    artifact = artifact_at(files / "detector.pt2", "torch")
+    assert [(tensor.name, tensor.shape, tensor.dtype) for tensor in artifact.io.inputs] == [
+        ("image", (1, 3, 64, 64), "float32")
+    ]
+
+
+def test_a_free_size_must_be_declared(tmp_path: Path, artifact_at: ArtifactAt) -> None:
+    class Pool(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3))
+
+    batch, side = torch.export.Dim("batch"), torch.export.Dim("side")
+    program = torch.export.export(Pool(), (torch.randn(2, 3, 9, 8),), dynamic_shapes=({0: batch, 2: side},))
+    torch.export.save(program, tmp_path / "pool.pt2")
+    with pytest.raises(InputError, match="free sizes"):
+        artifact_at(tmp_path / "pool.pt2", "torch")
+    artifact = artifact_at(tmp_path / "pool.pt2", "torch", shapes={"x": (1, 3, 12, 8)})
+    assert artifact.io.inputs[0].shape == (1, 3, 12, 8)
+    with pytest.raises(InputError, match="not \\(1, 4, 12, 8\\)"):
+        artifact_at(tmp_path / "pool.pt2", "torch", shapes={"x": (1, 4, 12, 8)})
+
+
+@pytest.mark.parametrize("name", ["detector.pt"])
+def test_inputs_must_be_declared_where_the_file_does_not_say(files: Path, name: str) -> None:
+    with pytest.raises(InputError) as raised:
+        FORMATS.get("torch").read_io(files / name, Declared())
+    assert raised.value.word == "inputs_not_declared"
+
+
+def test_a_wrong_declaration_says_that_the_model_does_not_run(files: Path) -> None:
+    with pytest.raises(InputError, match="does not run on image 1x4x64x64") as raised:
+        FORMATS.get("torch").read_io(files / "detector.pt", Declared({"image": (1, 4, 64, 64)}))
+    assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["detector.pt2", "detector.pt"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
+def test_truncated(files: Path, name: str, share: float, tmp_path: Path) -> None:
+    whole = (files / name).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(InputError):
+        find_format(path).read_io(path, Declared({"image": (1, 3, 64, 64)}))
+
+
+def test_a_renamed_file_is_told_by_its_content(files: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes((files / "detector.pt2").read_bytes())
+    with pytest.raises(InputError, match="holds a model in the format torch"):
+        find_format(path)
+
+
+# --- names of outputs -------------------------------------------------------------------------------------------------
+
+
+def test_names_of_outputs() -> None:
+    a, b, c = torch.zeros(1), torch.zeros(2), torch.zeros(3)
+    pair = namedtuple("pair", "boxes scores")
+    assert list(name_outputs(a)) == ["output"]
+    assert list(name_outputs((a,))) == ["output"]
+    assert list(name_outputs([a, b])) == ["output_0", "output_1"]
+    assert list(name_outputs((a, (b, [c])))) == ["output_0", "output_1", "output_2"]
+    assert list(name_outputs({"boxes": a, "levels": [b, c]})) == ["boxes", "levels_0", "levels_1"]
+    assert list(name_outputs(pair(a, b))) == ["boxes", "scores"]
+    assert list(name_outputs((a, None))) == ["output"]
+
+
+@pytest.mark.parametrize("result", [None, (), 3, (torch.zeros(1), "text")])
+def test_what_is_no_tensor_is_refused(result: Any) -> None:
+    with pytest.raises(InputError):
+        name_outputs(result)
+
+
+def test_order_of_inputs() -> None:
+    assert order_inputs(["mask", "image"], ["image", "mask"]) == ("image", "mask")
+    assert order_inputs(["b", "a"], ["x", "y"]) == ("b", "a")
+    assert order_inputs(["mask", "image"], ["image", "mask", "threshold"]) == ("image", "mask")
+
+
+# --- a Python file ----------------------------------------------------------------------------------------------------
+
+TWO_INPUTS = """
+import torch
+from neighbour import FACTOR
+
+class Net(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, width)
+        self.norm = torch.nn.BatchNorm1d(width)
+    def forward(self, left, right):
+        return {"difference": self.norm(self.linear(left - right * FACTOR))}
+
+def build(width=3):
+    return Net(width)
+
+def broken():
+    raise ValueError("no luck")
+
+def wrong():
+    return 7
+"""
+
+
+@pytest.fixture
+def python_file(tmp_path: Path) -> Path:
+    (tmp_path / "neighbour.py").write_text("FACTOR = 2.0\n")
+    path = tmp_path / "net.py"
+    path.write_text(TWO_INPUTS)
+    return path
+
+
+def declared(*names: str) -> Declared:
+    return Declared(dict.fromkeys(names, (1, 4)))
+
+
+def test_inputs_go_by_the_names_of_the_call(python_file: Path, artifact_at: ArtifactAt) -> None:
+    shapes = {"right": (1, 4), "left": (1, 4)}
+    artifact = artifact_at(python_file, "torch", shapes=shapes, build=Build("build", {"width": 2}))
+    assert [tensor.name for tensor in artifact.io.inputs] == ["left", "right"]
+    runner = open_runner(artifact, 1)
+    left, right = np.ones((1, 4), np.float32), np.full((1, 4), 0.5, np.float32)
+    zero = runner.run({"left": np.zeros((1, 4), np.float32), "right": np.zeros((1, 4), np.float32)})
+    np.testing.assert_array_equal(runner.run({"left": left, "right": right})["difference"], zero["difference"])
+
+
+def test_the_folder_does_not_stay_importable(python_file: Path) -> None:
+    before = list(sys.path)
+    FORMATS.get("torch").read_io(python_file, declared("left", "right"), Build("build"))
+    assert sys.path == before
+    sys.modules.pop("neighbour", None)
+
+
+def test_random_weights_are_the_same_every_time(python_file: Path, artifact_at: ArtifactAt) -> None:
+    artifact = artifact_at(python_file, "torch", shapes={"left": (1, 4), "right": (1, 4)}, build=Build("build"))
+    sample = {"left": np.ones((1, 4), np.float32), "right": np.zeros((1, 4), np.float32)}
+    first, second = (open_runner(artifact, 1).run(sample)["difference"] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("biuld", "did you mean `build`"),
+        ("broken", "raised ValueError: no luck"),
+        ("wrong", "returned a int, not a torch.nn.Module"),
+    ],
+)
+def test_mistakes_in_the_factory(python_file: Path, factory: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        FORMATS.get("torch").read_io(python_file, declared("left", "right"), Build(factory))
+
+
+def test_the_line_that_raised_is_named(python_file: Path) -> None:
+    with pytest.raises(InputError) as raised:
+        FORMATS.get("torch").read_io(python_file, declared("left", "right"), Build("broken"))
+    line = TWO_INPUTS.splitlines().index('    raise ValueError("no luck")') + 1
+    assert raised.value.where == f"{python_file}:{line}"
+
+
+def test_wrong_options(python_file: Path) -> None:
+    with pytest.raises(InputError, match="unexpected keyword argument"):
+        FORMATS.get("torch").read_io(python_file, declared("left", "right"), Build("build", {"widht": 3}))
+
+
+def test_a_missing_distribution_is_absent(tmp_path: Path) -> None:
+    path = tmp_path / "needs.py"
+    path.write_text("import a_package_that_nobody_has\n")
+    with pytest.raises(AbsentError, match="a_package_that_nobody_has") as raised:
+        FORMATS.get("torch").read_io(path, declared("x"), Build("build"))
+    assert raised.value.exit_code == 3
+
+
+# --- weights ----------------------------------------------------------------------------------------------------------
+
+
+def save_weights(state: dict[str, torch.Tensor], path: Path) -> Path:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        save_file(state, path)
+    elif path.suffix == ".npz":
+        np.savez(path, **{name: value.numpy() for name, value in state.items()})
+    else:
+        torch.save(state, path)
+    return path
+
+
+@pytest.fixture
+def state() -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    shapes = {"linear.weight": (3, 4), "linear.bias": (3,), "norm.weight": (3,), "norm.bias": (3,)}
+    found = {name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}
+    return {**found, "norm.running_mean": torch.zeros(3), "norm.running_var": torch.ones(3)}
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pt", ".pth"])
+def test_weights_of_every_kind(
+    python_file: Path, state: dict[str, torch.Tensor], suffix: str, artifact_at: ArtifactAt
+) -> None:
+    """num_batches_tracked is absent, as it is in files that were not written by PyTorch."""
+    weights = save_weights(state, python_file.with_suffix(suffix))
+    shapes = {"left": (1, 4), "right": (1, 4)}
+    artifact = artifact_at(python_file, "torch", shapes=shapes, build=Build("build", {}, weights))
+    x = np.arange(4, dtype=np.float32)[None]
+    found = open_runner(artifact, 1).run({"left": x, "right": np.zeros_like(x)})["difference"]
+    linear = x @ state["linear.weight"].numpy().T + state["linear.bias"].numpy()
+    expected = linear / np.sqrt(1 + 1e-5) * state["norm.weight"].numpy() + state["norm.bias"].numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_weights_of_another_architecture_are_named(python_file: Path, state: dict[str, torch.Tensor]) -> None:
+    state = {**state, "linear.weight": torch.zeros(5, 4), "head.weight": torch.zeros(1)}
+    del state["norm.bias"]
+    weights = save_weights(state, python_file.with_suffix(".safetensors"))
+    with pytest.raises(InputError) as raised:
+        FORMATS.get("torch").read_io(python_file, declared("left", "right"), Build("build", {}, weights))
+    message = raised.value.message
+    assert "1 missing (norm.bias)" in message
+    assert "1 unexpected (head.weight)" in message
+    assert "linear.weight 5x4 instead of 3x4" in message
+    assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pt"])
+def test_truncated_weights(python_file: Path, state: dict[str, torch.Tensor], suffix: str) -> None:
+    weights = save_weights(state, python_file.with_suffix(suffix))
+    weights.write_bytes(weights.read_bytes()[:-200])
+    with pytest.raises(InputError) as raised:
+        FORMATS.get("torch").read_io(python_file, declared("left", "right"), Build("build", {}, weights))
+    assert raised.value.word == "unreadable_weights"
+
+
+def test_nan_in_weights_is_found(python_file: Path, state: dict[str, torch.Tensor], artifact_at: ArtifactAt) -> None:
+    state["norm.bias"][1] = float("nan")
+    weights = save_weights(state, python_file.with_suffix(".safetensors"))
+    shapes = {"left": (1, 4), "right": (1, 4)}
+    artifact = artifact_at(python_file, "torch", shapes=shapes, build=Build("build", {}, weights))
+    assert FORMATS.get("torch").find_nan(artifact) == "norm.bias"
+
+
+# --- hostile files: each would make a file if its code ran ------------------------------------------------------------
+
+
+class Trap:
+    """Unpickling it makes the folder ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_the_trap_works(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Trap(tmp_path / "sprung")))
+    assert (tmp_path / "sprung").exists()
+
+
+def test_a_hostile_pickle_in_weights(python_file: Path, tmp_path: Path) -> None:
+    weights, sprung = tmp_path / "weights.pt", tmp_path / "sprung"
+    torch.save({"linear.weight": Trap(sprung)}, weights)
+    with pytest.raises(InputError) as raised:
+        FORMATS.get("torch").read_io(python_file, declared("left", "right"), Build("build", {}, weights))
+    assert raised.value.word == "hostile_pickle"
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize("new_zipfile", [True, False])
+def test_a_whole_module_or_bare_weights_as_the_model(tmp_path: Path, new_zipfile: bool) -> None:
+    sprung, path = tmp_path / "sprung", tmp_path / "model.pt"
+    torch.save({"module": Trap(sprung)}, path, _use_new_zipfile_serialization=new_zipfile)
+    with pytest.raises(InputError) as raised:
+        find_format(path).read_io(path, Declared({"x": (1, 4)}))
+    assert raised.value.word == "pickled_model"
+    assert "weights" in (raised.value.remedy or "")
+    assert not sprung.exists()
+
+
+def hostile_pickle(sprung: Path) -> bytes:
+    buffer = io.BytesIO()
+    torch.save((Trap(sprung),), buffer)
+    return buffer.getvalue()
+
+
+def rewrite(source: Path, target: Path, change: Callable[[str, bytes], bytes], extra: dict[str, bytes]) -> None:
+    """Copy an archive, each member changed, with ``extra`` members (below the archive's root)."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for member in old.namelist():
+            new.writestr(member, change(member, old.read(member)))
+        root = old.namelist()[0].partition("/")[0]
+        for name, content in extra.items():
+            new.writestr(f"{root}/{name}", content)
+
+
+def edit_json(member: str, content: bytes, suffix: str, edit: Callable[[Any], None]) -> bytes:
+    if not member.endswith(suffix):
+        return content
+    data = json.loads(content)
+    edit(data)
+    return json.dumps(data).encode()
+
+
+def hostile_variants(sprung: Path) -> dict[str, tuple[Callable[[str, bytes], bytes], dict[str, bytes]]]:
+    """{name: (change of members, extra members)}: the ways found by which torch.export.load would run code."""
+    run = f"__import__('os').mkdir('{sprung}')"
+
+    def pickled_weights(data: Any) -> None:
+        first = next(iter(data["config"].values()))
+        first.update(path_name="trap", use_pickle=True)
+
+    def pickled_constant(data: Any) -> None:
+        data["config"]["trap"] = {
+            "path_name": "opaque_obj_0",
+            "is_param": False,
+            "use_pickle": False,
+            "tensor_meta": None,
+        }
+
+    def call_of_system(data: Any) -> None:
+        data["graph_module"]["graph"]["nodes"][0]["target"] = "torch.os.mkdir"
+
+    def size_that_is_code(data: Any) -> None:
+        values = data["graph_module"]["graph"]["tensor_values"]
+        next(iter(values.values()))["sizes"][0] = {"as_expr": {"expr_str": run, "hint": None}}
+
+    def argument_that_is_code(data: Any) -> None:
+        for call in data["graph_module"]["module_call_graph"]:
+            if call["signature"]:
+                call["signature"]["forward_arg_names"] = [f"x={run}"]
+
+    def range_that_is_code(data: Any) -> None:
+        data["range_constraints"] = {run: {"min_val": 0, "max_val": 1}}
+
+    def guard_that_is_code(data: Any) -> None:
+        data["guards_code"] = [run]
+
+    def edit(suffix: str, change: Callable[[Any], None]) -> Callable[[str, bytes], bytes]:
+        return lambda member, content: edit_json(member, content, suffix, change)
+
+    def sample_inputs(member: str, content: bytes) -> bytes:
+        return hostile_pickle(sprung) if "sample_inputs" in member else content
+
+    model, weights, constants = "models/model.json", "model_weights_config.json", "model_constants_config.json"
+    return {
+        "pickled weights": (edit(weights, pickled_weights), {"data/weights/trap": hostile_pickle(sprung)}),
+        "opaque constant": (
+            edit(constants, pickled_constant),
+            {"data/constants/opaque_obj_0": pickle.dumps(Trap(sprung))},
+        ),
+        "sample inputs": (sample_inputs, {}),
+        "call of the system": (edit(model, call_of_system), {}),
+        "size that is code": (edit(model, size_that_is_code), {}),
+        "argument that is code": (edit(model, argument_that_is_code), {}),
+        "range that is code": (edit(model, range_that_is_code), {}),
+        "guard that is code": (edit(model, guard_that_is_code), {}),
+        "native code": (lambda member, content: content, {"data/aotinductor/model/model.so": b"\x7fELF"}),
+        "legacy pickled weights": (lambda m, c: c, {"data/weights/model.pt": hostile_pickle(sprung)}),
+        "legacy pickled constants": (lambda m, c: c, {"data/constants/model.pt": hostile_pickle(sprung)}),
+    }
+
+
+@pytest.mark.parametrize("name", list(hostile_variants(Path("nowhere"))))
+def test_a_hostile_exported_program_does_not_run(files: Path, tmp_path: Path, name: str) -> None:
+    sprung, path = tmp_path / "sprung", tmp_path / "hostile.pt2"
+    change, extra = hostile_variants(sprung)[name]
+    rewrite(files / "detector.pt2", path, change, extra)
+    try:
+        found = find_format(path)
+        FORMATS.get("torch").open(Artifact(path, "torch", "", 0, found.read_io(path, Declared())), 1)
+    except InputError as error:
+        assert error.exit_code == 2
+    else:
+        # torch 2.13 puts these two aside unread.
+        assert name in ("guard that is code", "range that is code")
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize("name", ["pickled weights", "sample inputs", "size that is code", "legacy pickled weights"])
+def test_without_the_guard_it_would_have_run(files: Path, tmp_path: Path, name: str) -> None:
+    """The reason for the guard, and the proof that these traps are live: torch.export.load by itself springs them."""
+    sprung, path = tmp_path / "sprung", tmp_path / "hostile.pt2"
+    change, extra = hostile_variants(sprung)[name]
+    rewrite(files / "detector.pt2", path, change, extra)
+    with pytest.raises(Exception):  # noqa: B017 (whatever torch makes of what came out)
+        torch.export.load(path)
+    assert sprung.exists()
+
+
+# --- description ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["detector", "segmentation", "pixel_shuffle", "transformer", "audio"])
+def test_macs_and_parameters(name: str, torch_source: Callable[[str], Artifact], networks: ModuleType) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    artifact = torch_source(name)
+    graph = FORMATS.get("torch").describe(artifact)
+    module = networks.build(name)
+    images = [torch.zeros(shape) for shape in networks.INPUTS[name].values()]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(*images)
+    assert graph.macs == counter.get_total_flops() // 2
+    assert graph.params == sum(parameter.numel() for parameter in module.parameters())
+    produced = {index for operator in graph.operators for index in operator.outputs}
+    assert set(graph.outputs) <= produced

@@ -127,7 +127,7 @@ def read_text(text: str, file: str) -> tuple[Node, list[Mistake]]:
 
     builder = _Builder(file)
     try:
-        for event in YAML(typ="rt", pure=True).parse(text):
+        for event in YAML(typ="safe", pure=True).parse(text):
             builder.take(event)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

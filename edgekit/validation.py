@@ -39,27 +39,53 @@ def check(kind: type[Model], node: Node, *, partial: bool = False, mistakes: lis
 def explain(error: ValidationError, kind: type[BaseModel], node: Node, *, partial: bool = False) -> list[Mistake]:
     """One mistake for each of pydantic's complaints, in edgekit's words."""
     mistakes = []
+    wrong_types: dict[tuple[str | int, ...], list[str]] = {}
     for item in error.errors(include_url=False):
         location = _without_tags(item["loc"], node)
-        if item["type"] == "missing":
+        if item["type"] in _TYPES:
+            # A union complains once for each of its branches: they become one mistake.
+            wrong_types.setdefault(location, []).append(_TYPES[item["type"]])
+        elif item["type"] == "missing":
             if not partial:
-                place = _place_of_owner(node, location[:-1])
-                owner = f"`{location[-2]}` lacks" if len(location) > 1 else "this lacks"
-                mistakes.append(place.mistake(f"{owner} `{location[-1]}`"))
-            continue
-        if item["type"] == "extra_forbidden":
-            owner_node = node.get(*location[:-1]) or node
-            key = str(location[-1])
-            known = field_names(kind, location[:-1])
-            message = f"unknown key `{key}`{did_you_mean(key, known)}"
-            if known and "did you mean" not in message:
-                message += f"; known here: {', '.join(known)}"
-            mistakes.append(owner_node.key_place(key).mistake(message))
-            continue
-        name = next((str(part) for part in reversed(location) if isinstance(part, str)), "")
-        subject = f"`{name}`" if name else "this"
-        mistakes.append(node.nearest(location).mistake(_say(subject, item, node.get(*location))))
+                mistakes.append(_missing(node, location))
+        elif item["type"] == "extra_forbidden":
+            mistakes.append(_unknown_key(kind, node, location))
+        else:
+            mistakes.append(_place_of(node, location).mistake(_say(_subject(location), item, node.get(*location))))
+    mistakes += [_wrong_type(node, location, wanted) for location, wanted in wrong_types.items()]
     return mistakes
+
+
+def _missing(node: Node, location: Sequence[str | int]) -> Mistake:
+    owner = f"`{location[-2]}` lacks" if len(location) > 1 else "this lacks"
+    return _place_of_owner(node, location[:-1]).mistake(f"{owner} `{location[-1]}`")
+
+
+def _unknown_key(kind: type[BaseModel], node: Node, location: Sequence[str | int]) -> Mistake:
+    holder, key = node.get(*location[:-1]) or node, str(location[-1])
+    known = field_names(kind, location[:-1])
+    near = did_you_mean(key, known) or (f"; known here: {', '.join(known)}" if known else "")
+    return holder.key_place(key).mistake(f"unknown key `{key}`{near}")
+
+
+def _wrong_type(node: Node, location: Sequence[str | int], wanted: list[str]) -> Mistake:
+    found = node.get(*location)
+    shown = "nothing" if found is None else show(found.plain())
+    choices = " or ".join(dict.fromkeys(wanted))
+    return _place_of(node, location).mistake(f"{_subject(location)} must be {choices}, not {shown}")
+
+
+def _subject(location: Sequence[str | int]) -> str:
+    name = next((part for part in reversed(location) if isinstance(part, str)), "")
+    return f"`{name}`" if name else "this"
+
+
+def _place_of(node: Node, location: Sequence[str | int]) -> Place:
+    """Where a value stands; for a map or list that begins on a line below its key, the key."""
+    owner, value = _place_of_owner(node, location), node.nearest(location)
+    found = node.get(*location)
+    holds = found is not None and isinstance(found.value, dict | list)
+    return owner if holds and owner.file == value.file and owner.line < value.line else value
 
 
 def _place_of_owner(node: Node, location: Sequence[str | int]) -> Place:
@@ -177,8 +203,6 @@ _TYPES = {
 def _say(subject: str, item: Any, found: Node | None) -> str:
     kind, context = item["type"], item.get("ctx", {})
     shown = show(item["input"] if found is None else found.plain())
-    if kind in _TYPES:
-        return f"{subject} must be {_TYPES[kind]}, not {shown}"
     if kind in ("literal_error", "enum"):
         choices = [word.strip().strip("'") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
         return f"{subject} cannot be {shown}; it is one of {', '.join(choices)}{_near(item['input'], choices)}"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from edgekit.documents import MAX_BYTES, MAX_DEPTH, read_file, read_text
 from edgekit.errors import InputError, RecipeError
 
-# From the tables of the core schema in the YAML 1.2.2 specification (10.2.1, 10.3.2), and words that 1.1 read otherwise.
+# The tables of the core schema in the YAML 1.2.2 specification (10.2.1, 10.3.2); words that 1.1 read otherwise.
 SCALARS: list[tuple[str, Any]] = [
     *[(text, None) for text in ("~", "null", "Null", "NULL", "")],
     *[(text, True) for text in ("true", "True", "TRUE")],
@@ -59,10 +59,14 @@ def test_not_a_number() -> None:
 
 
 def _json_values() -> st.SearchStrategy[Any]:
-    text = st.text(st.characters(codec="utf-8", exclude_characters="\x7f\x85", exclude_categories=("Cc", "Cs")), max_size=8)
+    text = st.text(
+        st.characters(codec="utf-8", exclude_characters="\x7f\x85", exclude_categories=("Cc", "Cs")), max_size=8
+    )
     number = st.integers(-(10**12), 10**12) | st.floats(allow_nan=False, allow_infinity=False, width=32)
     leaf = st.none() | st.booleans() | number | text
-    return st.recursive(leaf, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4), max_leaves=15)
+    return st.recursive(
+        leaf, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text, inner, max_size=4), max_leaves=15
+    )
 
 
 @given(_json_values())
@@ -167,7 +171,12 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
     big.write_text("a: " + "x" * MAX_BYTES)
     latin.write_bytes("a: é".encode("latin-1"))
     folder.mkdir()
-    for path, said in ((big, "larger than"), (latin, "UTF-8"), (folder, "no file"), (tmp_path / "none.yaml", "no file")):
+    for path, said in (
+        (big, "larger than"),
+        (latin, "UTF-8"),
+        (folder, "no file"),
+        (tmp_path / "none.yaml", "no file"),
+    ):
         with pytest.raises(InputError, match=said) as caught:
             read_file(path)
         assert caught.value.exit_code == 2

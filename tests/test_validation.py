@@ -32,14 +32,26 @@ MISTAKES = [
     ("name: x\nprice: '3'", ["a.yaml:2:8: `price` must be a number, not `3`"]),
     ("name: x\nprice: true", ["a.yaml:2:8: `price` must be a number, not true"]),
     ("name: x\nwheels:\n  - size: 1.5", ["a.yaml:3:11: `size` must be a whole number, not 1.5"]),
-    ("name: x\nwheels:\n  - size: 20\n    kind: gravle", ["a.yaml:4:11: `kind` cannot be `gravle`; it is one of road, gravel; did you mean `gravel`?"]),
+    (
+        "name: x\nwheels:\n  - size: 20\n    kind: gravle",
+        ["a.yaml:4:11: `kind` cannot be `gravle`; it is one of road, gravel; did you mean `gravel`?"],
+    ),
     ("name: x\nwheels: {size: 1}", ["a.yaml:2:9: `wheels` must be a list, not a map"]),
-    ("name: x\nfront: {sise: 1}", ["a.yaml:2:1: `front` lacks `size`", "a.yaml:2:9: unknown key `sise`; did you mean `size`?"]),
+    (
+        "name: x\nfront: {sise: 1}",
+        ["a.yaml:2:1: `front` lacks `size`", "a.yaml:2:9: unknown key `sise`; did you mean `size`?"],
+    ),
     ("name: x\nfront:\n  kind: road", ["a.yaml:2:1: `front` lacks `size`"]),
     ("name: x\nparts: {a: {size: 0}}", ["a.yaml:2:19: `size` must be more than 0, not 0"]),
-    ("name: x\nparts: {a: {size: 31, b: 2}}", ["a.yaml:2:19: `size` must be at most 30, not 31", "a.yaml:2:23: unknown key `b`; known here: size, kind"]),
+    (
+        "name: x\nparts: {a: {size: 31, b: 2}}",
+        ["a.yaml:2:19: `size` must be at most 30, not 31", "a.yaml:2:23: unknown key `b`; known here: size, kind"],
+    ),
     ("name: x\nparts: [a]", ["a.yaml:2:8: `parts` must be a map, not a list"]),
-    ("name:\nprice: null", ["a.yaml:1:1: `name` must be text, not nothing", "a.yaml:2:8: `price` must be a number, not nothing"]),
+    (
+        "name:\nprice: null",
+        ["a.yaml:1:1: `name` must be text, not nothing", "a.yaml:2:8: `price` must be a number, not nothing"],
+    ),
 ]
 
 

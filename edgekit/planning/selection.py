@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from edgekit.devices.profile import Profile
 from edgekit.devices.profiles import Profiles
 from edgekit.errors import InputError, UnknownName
-from edgekit.recipe.schema import Recipe, check_entry_name
+from edgekit.recipe.schema import Recipe
 from edgekit.registry import did_you_mean
 from edgekit.steps import STEPS
 
@@ -63,7 +63,6 @@ def _selected(recipe: Recipe, profiles: Mapping[str, Profile], text: str) -> lis
     if name in recipe.targets:
         outputs = _entry_outputs(recipe, profiles, name)
     elif name in profiles:
-        check_entry_name(name)
         outputs = [Wanted(name, name, profiles[name].default_precision)]
     else:
         known = list(dict.fromkeys([*recipe.targets, *profiles]))

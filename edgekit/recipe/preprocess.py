@@ -7,10 +7,11 @@ Pictures start as RGB 0..255, height x width x channels, uint8. Words that move 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from edgekit.documents import Node, from_plain
 from edgekit.errors import Mistake
@@ -44,12 +45,15 @@ class Resize(Written):
     long_side: int | None = None
     interpolation: Interpolation = "bilinear"
 
+    @field_validator("short_side", "size", "long_side")
+    @classmethod
+    def _pixels(cls, value: Any, info: ValidationInfo) -> Any:
+        return _check_size(str(info.field_name), value)
+
     @model_validator(mode="after")
     def _one_of(self) -> Resize:
-        given = [name for name in ("short_side", "size", "long_side") if getattr(self, name) is not None]
-        if len(given) != 1:
+        if [self.short_side, self.size, self.long_side].count(None) != 2:
             raise ValueError("`resize` takes exactly one of short_side, size and long_side")
-        _check_size(given[0], getattr(self, given[0]))
         return self
 
 
@@ -59,13 +63,18 @@ class Letterbox(Written):
     size: Size
     fill: int | list[int] = 114
 
-    @model_validator(mode="after")
-    def _in_range(self) -> Letterbox:
-        _check_size("size", self.size)
-        levels = self.fill if isinstance(self.fill, list) else [self.fill]
-        if (isinstance(self.fill, list) and len(levels) != 3) or any(not 0 <= level <= 255 for level in levels):
+    @field_validator("size")
+    @classmethod
+    def _pixels(cls, value: Size) -> Size | None:
+        return _check_size("size", value)
+
+    @field_validator("fill")
+    @classmethod
+    def _levels(cls, fill: int | list[int]) -> int | list[int]:
+        levels = fill if isinstance(fill, list) else [fill]
+        if (isinstance(fill, list) and len(fill) != 3) or any(not 0 <= level <= 255 for level in levels):
             raise ValueError("`fill` is a level 0..255 or [r, g, b]")
-        return self
+        return fill
 
 
 class Crop(Written):
@@ -74,11 +83,14 @@ class Crop(Written):
     center: Size | None = None
     fraction: float | None = None
 
+    @field_validator("center")
+    @classmethod
+    def _pixels(cls, value: Size | None) -> Size | None:
+        return _check_size("center", value)
+
     @field_validator("fraction", mode="before")
     @classmethod
     def _share(cls, value: Any) -> Any:
-        if value is None:
-            return None
         share = parse_share("fraction", value)
         if share == 0:
             raise ValueError("`fraction` must be more than 0")
@@ -88,7 +100,6 @@ class Crop(Written):
     def _one_of(self) -> Crop:
         if (self.center is None) == (self.fraction is None):
             raise ValueError("`crop` takes exactly one of center and fraction")
-        _check_size("center", self.center)
         return self
 
 
@@ -110,18 +121,18 @@ class Normalize(Written):
     mean: float | list[float]
     std: float | list[float] = 1.0
 
-    @model_validator(mode="after")
-    def _usable(self) -> Normalize:
-        for name in ("mean", "std"):
-            value = getattr(self, name)
-            values = value if isinstance(value, list) else [value]
-            if isinstance(value, list) and len(value) not in (1, 3):
-                raise ValueError(f"`{name}` is one number, or one for each of 1 or 3 channels, not {len(value)}")
-            if any(number != number or abs(number) == float("inf") for number in values):
-                raise ValueError(f"`{name}` must be finite")
-            if name == "std" and any(number <= 0 for number in values):
-                raise ValueError("`std` must be more than 0")
-        return self
+    @field_validator("mean", "std")
+    @classmethod
+    def _usable(cls, value: float | list[float], info: ValidationInfo) -> float | list[float]:
+        name = info.field_name
+        values = value if isinstance(value, list) else [value]
+        if isinstance(value, list) and len(value) not in (1, 3):
+            raise ValueError(f"`{name}` is one number, or one for each of 1 or 3 channels, not {len(value)}")
+        if not all(math.isfinite(number) for number in values):
+            raise ValueError(f"`{name}` must be finite")
+        if name == "std" and any(number <= 0 for number in values):
+            raise ValueError("`std` must be more than 0")
+        return value
 
 
 class Preset(Written):

@@ -213,13 +213,6 @@ class Recipe(Written):
             raise ValueError(f"`name` names a folder: letters, digits, `.`, `_` and `-`, not `{name}`")
         return name
 
-    @field_validator("targets")
-    @classmethod
-    def _plain_entries(cls, targets: dict[str, Entry]) -> dict[str, Entry]:
-        for name in targets:
-            check_entry_name(name)
-        return targets
-
     @property
     def sha256(self) -> str:
         """The hash of all that the recipe says, spelled out (not of its spelling, comments or variables)."""
@@ -249,7 +242,6 @@ class Recipe(Written):
         return write(self)
 
 
-def check_entry_name(name: str) -> None:
-    """Refuse (ValueError) an entry that could not name a folder of the output."""
-    if not _FOLDER_NAME.fullmatch(name) or name in _RESERVED:
-        raise ValueError(f"an entry of `targets` names a folder; `{name}` cannot be one")
+def can_name_entry(name: str) -> bool:
+    """Whether an entry of ``targets`` may be called so: it names a folder of the output beside edgekit's own."""
+    return bool(_FOLDER_NAME.fullmatch(name)) and name not in _RESERVED

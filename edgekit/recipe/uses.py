@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from edgekit.devices.profile import Profile
 from edgekit.documents import Node
 from edgekit.errors import Mistake
+from edgekit.recipe.schema import can_name_entry
 from edgekit.registry import did_you_mean
 from edgekit.steps import STEPS, Step
 from edgekit.tasks import TASKS
@@ -84,6 +85,9 @@ def check_targets(tree: Node, profiles: Mapping[str, Profile], steps: list[str],
     for name, entry in targets.value.items():
         if not isinstance(entry.value, dict):
             continue
+        if not can_name_entry(name):
+            message = f"an entry of `targets` names a folder; `{name}` cannot be one"
+            mistakes.append(targets.key_place(name).mistake(message))
         written = entry.get("target")
         target, place = (name, targets.key_place(name)) if written is None else (written.value, written.place)
         if not isinstance(target, str):

@@ -28,14 +28,14 @@ MISTAKES = [
     ("title: A board", "titel: A board", 2, 1, "unknown key `titel`; did you mean `title`?"),
     ("family: test\n", "", 1, 1, "this lacks `family`"),
     ("title: A board", "title: [a]", 2, 8, "`title` must be text, not a list"),
-    ("{value: [onnx], source: \"its manual, p. 3\"}", "[onnx]", 4, 10, "`formats` must be a map, not a list"),
-    (", source: \"its manual, p. 3\"", "", 4, 10, "a fact needs its `source` beside `value`"),
+    ('{value: [onnx], source: "its manual, p. 3"}', "[onnx]", 4, 10, "`formats` must be a map, not a list"),
+    (', source: "its manual, p. 3"', "", 4, 10, "a fact needs its `source` beside `value`"),
     ("{value: [onnx], source", "{sauce", 4, 11, "unknown key `sauce`; did you mean `source`?"),
     ("{unknown: ", "{value: int8, unknown: ", 8, 18, "a fact is either {value, source} or {unknown"),
     ("{value: float16, source: manual}", "{source: manual}", 7, 14, "a fact is {value, source}, or {unknown"),
     ("[onnx], source", "onnx, source", 4, 18, "`value` must be a list, not `onnx`"),
     ("  fp16: [torch", "  fp61: [torch", 1, 1, "`routes` has fp61, which `precisions` does not describe"),
-    ("[torch_to_onnx, {onnx_fp16: {exclude: [Softmax]}}]", "[]", 11, 3, "`routes` needs at least one precision"),
+    ("[torch_to_onnx, {onnx_fp16: {exclude: [Softmax]}}]", "[]", 10, 1, "`routes` needs at least one precision"),
     ("{onnx_fp16: {exclude: [Softmax]}}", "{a: {}, b: {}}", 11, 25, "a step is its name, or {name: {option: value}}"),
     ("name: board", "name: bord", 1, 7, "`name` must be `board`, as the file is called"),
 ]
@@ -77,7 +77,9 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
 
 def test_edgekits_own_profiles_hold_what_the_four_targets_need() -> None:
     profiles = load_profiles()
-    routes = {name: {kind: [use.step for use in route] for kind, route in profiles[name].routes.items()} for name in profiles}
+    routes = {
+        name: {kind: [use.step for use in route] for kind, route in profiles[name].routes.items()} for name in profiles
+    }
     front = ["torch_to_onnx", "onnx_simplify"]
     assert routes["coral"] == {"int8": [*front, "onnx_to_tflite", "tflite_int8"]}
     assert routes["android-cpu"] == {

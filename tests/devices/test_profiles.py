@@ -67,7 +67,9 @@ memory:
 
 
 def test_a_mistake_in_the_parent_is_told_in_the_parents_file(tmp_path: Path) -> None:
-    folder = _write(tmp_path, parent=PARENT.replace("family: test", "family: 3"), child="name: child\nextends: parent\n")
+    folder = _write(
+        tmp_path, parent=PARENT.replace("family: test", "family: 3"), child="name: child\nextends: parent\n"
+    )
     with pytest.raises(RecipeError) as caught:
         load_profiles(folder)["child"]
     (mistake,) = caught.value.mistakes
@@ -84,7 +86,10 @@ def test_a_profile_can_extend_edgekits_own(tmp_path: Path) -> None:
     ("files", "message"),
     [
         ({"a": "name: a\nextends: a\n"}, "`extends` goes in a circle: a -> a"),
-        ({"a": "name: a\nextends: b\n", "b": "name: b\nextends: c\n", "c": "name: c\nextends: b\n"}, "a -> b -> c -> b"),
+        (
+            {"a": "name: a\nextends: b\n", "b": "name: b\nextends: c\n", "c": "name: c\nextends: b\n"},
+            "a -> b -> c -> b",
+        ),
     ],
 )
 def test_extends_in_a_circle(tmp_path: Path, files: dict[str, str], message: str) -> None:

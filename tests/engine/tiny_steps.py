@@ -105,6 +105,14 @@ def shrink(context: Context, artifact: Artifact, options: ShrinkOptions) -> Prod
     return write(context, artifact, weights[::-1] if options.flip else weights)
 
 
+@step("scribble", accepts="tiny", produces="tiny", stack="tiny-a", version=1)
+def scribble(context: Context, artifact: Artifact, options: StepOptions) -> Produced:
+    """Write into the input, as onnx2tf does."""
+    weights = read_weights(artifact.path)
+    artifact.path.write_text('{"weights": [0.0]}')
+    return write(context, artifact, weights)
+
+
 class SleepOptions(StepOptions):
     seconds: float = 1.0
     marker: str = ""

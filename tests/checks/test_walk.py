@@ -1,0 +1,72 @@
+"""Reading ahead: order, errors, and no thread left behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from edgekit.artifact import Artifact
+from edgekit.checks.walk import Walk
+from edgekit.errors import InputError
+
+
+class Samples:
+    """Constant pictures by number; one of them cannot be read."""
+
+    def __init__(self, count: int, broken: int | None = None) -> None:
+        self._count, self._broken = count, broken
+        self.read: list[int] = []
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        self.read.append(index)
+        if index == self._broken:
+            raise InputError(f"sample {index} is gone")
+        return {"image": np.full((1, 3, 16, 16), index / 10, np.float32)}
+
+
+def readers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
+
+
+def test_every_sample_once_and_in_order(source: Artifact) -> None:
+    walk, samples = Walk(source, 1), Samples(30)
+    for seen in walk.run_all(samples, lambda done, total: None, beside=lambda index: -index):
+        assert seen.beside == -seen.index
+        alone = walk.run_one(Samples(30)[seen.index])
+        np.testing.assert_array_equal(seen.outputs["scores"], alone["scores"])
+        assert seen.seconds > 0
+    assert samples.read == list(range(30))
+    assert not readers()
+
+
+def test_a_sample_that_cannot_be_read(source: Artifact) -> None:
+    walked = []
+    with pytest.raises(InputError, match="sample 7 is gone"):
+        for seen in Walk(source, 1).run_all(Samples(30, broken=7), lambda done, total: None):
+            walked.append(seen.index)
+    assert walked == list(range(7))
+    assert not readers()
+
+
+def test_stopping_early_reads_only_a_little_ahead(source: Artifact) -> None:
+    samples = Samples(1000)
+    walking = Walk(source, 1).run_all(samples, lambda done, total: None)
+    next(walking)
+    time.sleep(0.3)
+    walking.close()
+    assert len(samples.read) < 10
+    assert not readers()
+
+
+def test_progress_ends_with_all(source: Artifact) -> None:
+    calls: list[tuple[int, int]] = []
+    for _ in Walk(source, 1).run_all(Samples(40), lambda done, total: calls.append((done, total))):
+        pass
+    assert calls[-1] == (40, 40)
+    assert len(calls) < 40

@@ -1,0 +1,131 @@
+"""A tiny model and samples, a run of it through the installed command, and snapshots of whole outputs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SNAPSHOTS = Path(__file__).with_name("snapshots")
+FEATURES, CLASSES = 8, 3
+
+# What differs from run to run, and what stands for it in a snapshot.
+FILTERS = [
+    (re.compile(r"\[ *\d+\.\d s\]"), "[TIME]"),
+    (re.compile(r"\b\d+ min \d\d s\b|\b\d+(\.\d+)? s\b"), "TIME"),
+    (re.compile(r"\b\d+(\.\d+)?(e-\d+)? ms\b"), "TIME"),
+    (re.compile(r"\b\d{4}-\d\d-\d\dT[0-9:]+(\+00:00|Z)"), "DATE"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "HASH"),
+    (re.compile(r"\b[0-9.]+ [kM]?B\b"), "SIZE"),
+]
+
+Snapshot = Callable[..., None]
+
+
+@pytest.fixture
+def snapshot() -> Snapshot:
+    """``snapshot("name.txt", text, {path: "NAME"})``: compare with the stored text, times, hashes, sizes and the given
+    paths filtered. A missing one is written and the test fails, so that somebody looks at it."""
+
+    def compare(name: str, text: str, replaced: dict[Path | str, str] | None = None) -> None:
+        for real, shown in (replaced or {}).items():
+            text = text.replace(str(real), shown)
+        for pattern, shown in FILTERS:
+            text = pattern.sub(shown, text)
+        text = re.sub(r" {3,}(?=\S)", "   ", text)  # columns are as wide as their longest figure
+        path = SNAPSHOTS / name
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            pytest.fail(f"{path} was written; look at it and run again")
+        assert text == path.read_text(encoding="utf-8")
+
+    return compare
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A folder with ``model.onnx`` (one matrix product with a bias, 8 features to 3 classes), ``calibrate.npz``,
+    ``evaluate.npz`` (its own decisions are the labels but for 3 of 60) and ``tiny.yaml``."""
+
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model.onnx"
+
+    @property
+    def recipe(self) -> Path:
+        return self.folder / "tiny.yaml"
+
+
+RECIPE = """\
+edgekit: 1
+model: model.onnx
+data:
+  evaluate: {path: evaluate.npz}
+  calibrate: {path: calibrate.npz}
+task: classification
+gates: {max_drop: 5.0}
+targets:
+  onnxruntime-cpu: {precision: [fp16, int8]}
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    pytest.importorskip("onnx")
+    made = Tiny(tmp_path_factory.mktemp("tiny"))
+    write_tiny(made.folder)
+    return made
+
+
+def write_tiny(folder: Path) -> None:
+    """Write the model, its samples and its recipe into ``folder``."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    random = np.random.default_rng(0)
+    weights = random.normal(size=(FEATURES, CLASSES)).astype(np.float32)
+    bias = np.array([0.1, -0.1, 0.0], np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Gemm", ["x", "w", "b"], ["scores"], name="dense")],
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, FEATURES])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, CLASSES])],
+        [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(bias, "b")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+    for name, count in (("calibrate", 20), ("evaluate", 60)):
+        x = random.normal(size=(count, FEATURES)).astype(np.float32)
+        y = (x @ weights + bias).argmax(axis=1)
+        y[:3] = (y[:3] + 1) % CLASSES
+        np.savez(folder / f"{name}.npz", x=x, y=y)
+    (folder / "tiny.yaml").write_text(RECIPE)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """The finished command, and the folder it wrote to."""
+
+    done: subprocess.CompletedProcess[str]
+    out: Path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny: Tiny, edgekit_command: Callable[..., subprocess.CompletedProcess[str]]) -> Ran:
+    """``edgekit run tiny.yaml``, once for all tests."""
+    done = edgekit_command("run", "tiny.yaml", cwd=tiny.folder)
+    assert done.returncode == 0, done.stderr
+    return Ran(done, tiny.folder / "edgekit-out" / "tiny")
+
+
+def files_below(folder: Path) -> set[str]:
+    """The files in a folder, relative to it; empty if it is not there."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from edgekit.cli.progress import PlainProgress, TerminalProgress, event_line
+from edgekit.engine.events import Event, Failed, Finished, Note, Progress, Started
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (Started("onnx_int8", "step", 1.25, "new"), "[    1.2 s] onnx_int8 ... (new)"),
+        (Started("data", "prepare", 0.0), "[    0.0 s] data ..."),
+        (Progress("data", "prepare", 1.0, 3, 4), None),
+        (Note("evaluate: 60 samples", 1.0), "evaluate: 60 samples"),
+        (
+            Finished("onnx_int8", "step", 2.0, "done", 0.75, "new", {"artifact": {"bytes": 1234}}),
+            "[    2.0 s] onnx_int8: done in 0.8 s, 1.23 kB",
+        ),
+        (
+            Finished(
+                "measure onnx_int8",
+                "measure",
+                2.0,
+                "cached",
+                result={"measurement": {"metric": "top1", "value": 0.5, "agreement": 0.999, "sqnr_db": 31.24}},
+            ),
+            "[    2.0 s] measure onnx_int8: cached, top1 0.5000, agreement 99.9 %, 31.2 dB",
+        ),
+        (Failed("onnx_int8", "step", 2.0, "skipped", "data failed"), "[    2.0 s] onnx_int8: skipped, data failed"),
+    ],
+)
+def test_lines(event: Event, line: str | None) -> None:
+    assert event_line(event) == line
+
+
+def test_a_long_job_gives_signs_of_life(capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainProgress(heartbeat=0.05) as listen:
+        listen(Started("sleepy", "step", 0.0))
+        listen(Progress("sleepy", "step", 0.0, 3, 12))
+        time.sleep(0.3)
+        listen(Finished("sleepy", "step", 0.3, "done", 0.3))
+        quiet = len(capsys.readouterr().err.splitlines())
+        time.sleep(0.2)
+    assert quiet >= 4  # started, two signs of life at least, finished
+    assert capsys.readouterr().err == ""  # nothing runs, nothing is said
+
+
+def test_signs_of_life_say_how_far(capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainProgress(heartbeat=0.05) as listen:
+        listen(Started("sleepy", "step", 0.0))
+        listen(Progress("sleepy", "step", 0.0, 3, 12))
+        time.sleep(0.2)
+    said = capsys.readouterr().err.splitlines()
+    assert said[1].startswith("still running: sleepy (")
+    assert said[1].endswith(", 3 of 12)")
+
+
+def test_a_run_from_the_cache_draws_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with TerminalProgress() as listen:
+        listen(Finished("onnx_int8", "step", 0.1, "cached"))
+        listen(Note("60 samples", 0.1))
+    assert capsys.readouterr().err == "[    0.1 s] onnx_int8: cached\n60 samples\n"

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgekit.datasets.pictures import read_bytes
 from edgekit.datasets.source import Content, Source
-from edgekit.errors import InputError
+from edgekit.errors import AbsentError, InputError
 
 
 def open_factory(path: Path, name: str, options: Mapping[str, Any], classes: tuple[str, ...] | None) -> Source:
@@ -25,6 +25,7 @@ def open_factory(path: Path, name: str, options: Mapping[str, Any], classes: tup
 
     Raises:
         InputError: no such file or name, or whatever the user's code raised, with its file and line.
+        AbsentError: it imports what is not installed.
     """
     if not path.is_file():
         raise InputError(f"no Python file at {path}", where=str(path), code="missing_file")
@@ -75,6 +76,12 @@ def _call(path: Path, name: str, action: Callable[[], Any]) -> Any:
     except (Exception, SystemExit) as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         where = f"{path}:{frames[-1].lineno}" if frames else f"{path}:{name}"
+        if isinstance(error, ModuleNotFoundError):
+            raise AbsentError(
+                f"{path.name} imports `{error.name}`, which is not installed",
+                where=where,
+                remedy="install the distribution that holds it, and name it under the data's `requires`",
+            ) from error
         raise InputError(
             f"`{name}` in {path.name} failed: {type(error).__name__}: {error}", where=where, code="factory_failed"
         ) from error

@@ -13,7 +13,7 @@ from PIL import Image
 from edgekit.datasets.open import open_source
 from edgekit.datasets.pictures import decode
 from edgekit.datasets.source import Source, read_labels_file
-from edgekit.errors import InputError
+from edgekit.errors import AbsentError, InputError
 
 
 def open_at(path: Path, tmp_path: Path, **options: object) -> Source:
@@ -271,7 +271,7 @@ def test_a_python_file_that_is_wrong(tmp_path: Path, factory: str, options: dict
 def test_a_python_file_that_does_not_load(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("import numpy\nimport no_such_package\n")
-    with pytest.raises(InputError, match="no_such_package") as caught:
+    with pytest.raises(AbsentError, match="`no_such_package`, which is not installed") as caught:
         open_at(path, tmp_path, factory="digits")
     assert caught.value.where == f"{path}:2"
 

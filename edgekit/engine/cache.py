@@ -98,6 +98,7 @@ class Cache:
                 if not self._is_whole_on_disk(key, place):
                     self._take_away(place)
                     staged.rename(place)
+                    return Entry(key, kind, inputs, result, place / "files")
         finally:
             shutil.rmtree(staged, ignore_errors=True)
         entry, why = self.find(key, remember_hashes=True)

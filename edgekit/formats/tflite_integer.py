@@ -37,7 +37,7 @@ BIAS_STEPS = 1
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or matrix product with constant weights. ``name`` is that of its output tensor in the float model."""
+    """A convolution or matrix product with constant weights. ``name`` is its output tensor's in the float model."""
 
     type: str
     name: str

@@ -19,7 +19,6 @@ from edgekit.formats.tflite_file import (
 )
 from edgekit.graph import Quantization
 
-
 #: What the name of a tensor gets that was an input or output and is an inner one now.
 INNER_SUFFIX = "_int8"
 
@@ -27,7 +26,7 @@ INNER_SUFFIX = "_int8"
 def change_io(model: Model, dtype: str) -> None:
     """Give every int8 input and output of the first subgraph the type ``dtype`` (uint8 or float32).
 
-    Inputs and outputs of other types (indices, masks) stay. Names go with the ends; the inner tensors get ``INNER_SUFFIX``.
+    Inputs and outputs of other types (indices, masks) stay. Names go with the ends; inner tensors get ``INNER_SUFFIX``.
     """
     if dtype == "int8":
         return

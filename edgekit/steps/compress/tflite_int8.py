@@ -33,6 +33,7 @@ from edgekit.formats.tflite_flatbuffer import StoredModel, read_model
 from edgekit.formats.tflite_integer import find_faults, mend_biases
 from edgekit.formats.tflite_io import change_io
 from edgekit.formats.tflite_islands import absorb_islands, find_float_operators
+from edgekit.formats.tflite_shapes import fix_shapes
 from edgekit.formats.tflite_versions import find_newer_operators, load_table
 from edgekit.steps import Context, Produced, StepOptions, step
 from edgekit.steps.compress.litert import import_quantizer, raise_versions
@@ -79,7 +80,7 @@ def tflite_int8(context: Context, artifact: Artifact, options: Options) -> Produ
             "tflite_int8 needs calibration samples", remedy="name data.calibrate", code="no_calibration_data"
         )
     litert = import_quantizer()
-    data = _prepare(artifact.path)
+    data = _prepare(artifact.path, context.threads)
     ranges = collect_ranges(
         litert,
         data,
@@ -101,20 +102,23 @@ def tflite_int8(context: Context, artifact: Artifact, options: Options) -> Produ
     return Produced(path, _describe_io(stored, artifact.io), notes)
 
 
-def _prepare(path: Path) -> bytes:
+def _prepare(path: Path, threads: int) -> bytes:
     """The file with fixed shapes and one signature by the artifact's own names: the quantizer needs both, and not every
     tool writes them."""
     stored = read_model(path)
+    data, loose = fix_shapes(stored, threads)
+    if loose is not None:
+        raise StepError(
+            f"the size of `{loose}` depends on the input's numbers; an int8 file has fixed shapes",
+            where=loose,
+            code="operator_refused",
+        )
     inputs, outputs = own_names(stored)
-    signed = [(signature.inputs, signature.outputs) for signature in stored.signatures] == [(inputs, outputs)]
-    if signed and not any(None in tensor.shape for tensor in stored.main.tensors):
-        return stored.data
-    model = load_model(stored.data)
+    if [(signature.inputs, signature.outputs) for signature in stored.signatures] == [(inputs, outputs)]:
+        return data
+    model = load_model(data)
     model.signatureDefs = []
     ensure_signature(model, inputs, outputs)
-    for subgraph in model.subgraphs:
-        for tensor in subgraph.tensors:
-            tensor.shapeSignature = None
     return save_model(model)
 
 

@@ -21,6 +21,7 @@ from edgekit.errors import AbsentError, AmbiguousOutputs, StepError
 from edgekit.formats.matching import match_io
 from edgekit.formats.tflite_flatbuffer import read_model
 from edgekit.formats.tflite_operators import CUSTOM, operator_name
+from edgekit.formats.tflite_shapes import fix_shapes
 from edgekit.steps import Context, Produced, StepOptions, step
 
 Backend = Literal["direct", "tensorflow"]
@@ -112,9 +113,8 @@ def _convert(context: Context, artifact: Artifact, backend: Backend) -> tuple[Pa
     folder = context.workdir / backend
     written = _call_onnx2tf(artifact, folder, backend, types)
     path = context.workdir / f"{context.stem}.tflite"
-    shutil.move(written, path)
+    path.write_bytes(_make_loadable(written, types, context.threads))
     shutil.rmtree(folder, ignore_errors=True)
-    _check_loadable(path, types)
     try:
         io = match_io(artifact, path, "tflite", threads=context.threads, seed=context.seed, min_db=_EXACT_DB)
     except AmbiguousOutputs:
@@ -154,17 +154,25 @@ def _call_onnx2tf(artifact: Artifact, folder: Path, backend: Backend, types: set
     return written[0]
 
 
-def _check_loadable(path: Path, types: set[str]) -> None:
-    """No operator is left that LiteRT does not have, and every shape is fixed."""
+def _make_loadable(path: Path, types: set[str], threads: int) -> bytes:
+    """The file without free sizes.
+
+    Raises:
+        _RefusalError: an operator is left that LiteRT does not have, or a shape depends on the numbers.
+    """
     model = read_model(path)
     foreign = [operator_name(code) for code in model.codes if code.builtin == CUSTOM]
     if foreign:
         known = {f"ONNX_{name.upper()}": name for name in types}
         names = ", ".join(sorted({known.get(name, name.removeprefix("Flex")) for name in foreign}))
         raise _RefusalError(f"it has no TensorFlow Lite operator for {names}")
-    loose = [tensor.name for tensor in model.main.tensors if None in tensor.shape]
-    if loose:
-        raise _RefusalError(f"the shape of `{loose[0]}` is not fixed")
+    try:
+        data, loose = fix_shapes(model, threads)
+    except (RuntimeError, ValueError) as error:
+        raise _RefusalError(f"LiteRT cannot run what it wrote: {_one_line(error)}") from error
+    if loose is not None:
+        raise _RefusalError(f"the size of `{loose}` depends on the input's numbers")
+    return data
 
 
 def _operator_types(path: Path) -> set[str]:

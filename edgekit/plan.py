@@ -107,7 +107,9 @@ class Node:
 
 @dataclass(frozen=True)
 class Output:
-    """What was asked for: ``name`` is ``ENTRY/PRECISION``; ``node`` makes it; ``gates`` judge its artifact."""
+    """What was asked for: ``name`` is ``ENTRY/PRECISION``; ``node`` makes it; ``gates`` judge its artifact.
+    ``simulated``: the device runs what a compiler of its own makes of the file, so that figures taken here are not
+    its own."""
 
     name: str
     entry: str
@@ -115,6 +117,7 @@ class Output:
     precision: str
     node: str
     gates: dict[str, float] = field(default_factory=dict)
+    simulated: bool = False
 
 
 @dataclass(frozen=True)

@@ -90,10 +90,21 @@ def judge_output(
         verdict=verdict,
         verdicts=verdicts,
         artifact=last.artifact,
-        measurement=last.measurement,
+        measurement=mark_simulated(last.measurement, output.simulated),
         lost_at=_lost_at(path, nodes, verdicts) or missed,
         rejected=verdict == "fail",
     )
+
+
+def mark_simulated(measurement: Measurement | None, simulated: bool) -> Measurement | None:
+    """The measurement, marked where it was not taken in the device's own runtime."""
+    return replace(measurement, simulated=True) if measurement is not None and simulated else measurement
+
+
+def only_simulated(plan: Plan, node: Node) -> bool:
+    """Whether a node makes the file of outputs whose devices all run something else than this machine does."""
+    made = [output.simulated for output in plan.outputs if output.node == node.id]
+    return bool(made) and all(made)
 
 
 def check_chance(plan: Plan, measurement: Measurement | None, chance: float | None) -> None:

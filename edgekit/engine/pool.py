@@ -92,6 +92,7 @@ class Pool:
         self._children: dict[str, _Child] = {}
         self._said: queue.SimpleQueue[tuple[_Child, dict[str, Any] | None]] = queue.SimpleQueue()
         self._tickets = 0
+        self._died_early: set[str] = set()
 
     def __enter__(self) -> Pool:
         return self
@@ -111,7 +112,8 @@ class Pool:
         return child is None or child.job is None
 
     def is_started(self, stack: str) -> bool:
-        return stack in self._children
+        """Whether the stack's child is there. One that died while it started is not to be started ahead again."""
+        return stack in self._children or stack in self._died_early
 
     def started(self) -> list[str]:
         """The stacks whose children are there."""
@@ -315,8 +317,10 @@ class Pool:
             del self._children[child.stack]
         if child.job is not None:
             error = child.fate or _death(child, code)
-            error.log = error.log or child.job.get("log") or str(child.log)
+            error.log = error.log or child.job.get("log") or (None if self._temporary else str(child.log))
             yield self._answer(child, "error", error.to_dict(), 0)
+        elif not child.ready:
+            self._died_early.add(child.stack)
 
     def _look_at_limits(self) -> None:
         now = time.monotonic()

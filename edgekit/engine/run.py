@@ -19,7 +19,15 @@ from edgekit.checks.measurement import Measurement
 from edgekit.engine.cache import Cache
 from edgekit.engine.events import Event, Note
 from edgekit.engine.faults import disk_full, is_disk_full
-from edgekit.engine.judging import Evaluation, check_chance, judge_node, judge_output, misses_exactness
+from edgekit.engine.judging import (
+    Evaluation,
+    check_chance,
+    judge_node,
+    judge_output,
+    mark_simulated,
+    misses_exactness,
+    only_simulated,
+)
 from edgekit.engine.keys import ABSENT, versions_of
 from edgekit.engine.publish import OutputFolder
 from edgekit.engine.results import DataInfo, NodeResult, OutputResult, RunResult
@@ -215,6 +223,7 @@ class _Run:
         measurement, unmeasured, error = None, None, None
         if state is not None and state.status == DONE:
             measurement = _measurement(schedule.done[state.task.id])
+            measurement = mark_simulated(measurement, only_simulated(self._plan, node))
         elif state is not None and state.status == FAILED:
             error = state.error
             unmeasured = "its measurement failed"

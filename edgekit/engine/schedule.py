@@ -79,6 +79,7 @@ class Schedule:
         self._pool: Pool | None = None
         self._tickets: dict[str, str] = {}
         self._by_key: dict[str, str] = {}
+        self._idle = 0
 
     def walk(self) -> None:
         """Until nothing is left, or the caller is interrupted (the children have ended then)."""
@@ -87,8 +88,7 @@ class Schedule:
                 if self._settle_ready():
                     continue
                 self._dispatch()
-                if self._tickets:
-                    self._follow()
+                self._follow()
         except OSError as error:
             self.stop(_own_error(error, "the engine").to_dict(), "the run was ended")
         finally:
@@ -238,7 +238,14 @@ class Schedule:
                     continue  # Told when the first task that needs it is begun.
 
     def _follow(self) -> None:
-        assert self._pool is not None
+        """Wait for the children, on a job or starting, and take what they say."""
+        if self._pool is None or not (self._tickets or self._pool.busy()):
+            # A task that could not be begun has just failed; what waits for it is seen to in the next round.
+            self._idle += 1
+            if self._idle > len(self.states) + 1:
+                raise BugError("nothing is at work and yet not all is done", remedy="please report it, with the recipe")
+            return
+        self._idle = 0
         for answer in self._pool.wait():
             id = self._tickets.get(answer.ticket)
             if id is None:
@@ -303,7 +310,7 @@ class Schedule:
         try:
             self._on_end(task, done)
         except EdgekitError as error:
-            self.stop(error.to_dict(), f"the run was ended: {error.message}")
+            self.stop(error.to_dict(), f"the run was ended ({error.word})")
 
     def _fail(self, state: State, error: ErrorDict) -> None:
         state.status, state.error, state.cause = FAILED, error, state.task.id

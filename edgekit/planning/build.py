@@ -62,7 +62,7 @@ def make_plan(
         recipe_sha256=recipe.sha256,
         source=source,
         nodes=nodes,
-        outputs=tuple(_output(recipe, output, makers[output.name]) for output, _ in chains),
+        outputs=tuple(_output(recipe, output, makers[output.name], profiles) for output, _ in chains),
         data=plan_data(recipe),
         task=None if recipe.task is None else plan_task(recipe),
     )
@@ -138,7 +138,7 @@ def _strictest(first: Mapping[str, float], second: Mapping[str, float]) -> dict[
     return merged
 
 
-def _output(recipe: Recipe, output: Wanted, node: str | None) -> Output:
+def _output(recipe: Recipe, output: Wanted, node: str | None, profiles: Mapping[str, Profile]) -> Output:
     entry = recipe.targets.get(output.entry)
     gates = {**recipe.gates, **({} if entry is None else entry.gates)}
     if node is None:
@@ -147,7 +147,8 @@ def _output(recipe: Recipe, output: Wanted, node: str | None) -> Output:
             remedy="copy the file; `edgekit eval` measures it",
             code="nothing_to_do",
         )
-    return Output(output.name, output.entry, output.target, output.precision, node, gates)
+    simulated = profiles[output.target].toolchain.compiler is not None
+    return Output(output.name, output.entry, output.target, output.precision, node, gates, simulated)
 
 
 # --- data and task ---------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ class Tiny:
         return replace(plan, **changes)
 
     def data(self, samples: int = 200) -> dict[str, Any]:
-        """Data and task for ``plan``: the largest of four products is the class, noisy, so that it is not always right."""
+        """Data and task for ``plan``: the largest of four products is the class, with noise in the labels."""
         generator = np.random.default_rng(0)
         sources = {}
         for role, count in (("evaluate", samples), ("calibrate", 20)):

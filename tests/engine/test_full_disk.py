@@ -63,7 +63,7 @@ def test_a_cache_that_cannot_take_an_entry_is_told(tmp_path: Path) -> None:
     """So small a limit that even the record of an entry cannot be written."""
     answer = run_limited(tmp_path, [["copy", None, {}]], 300)
     assert answer["exit_code"] == 5 and "full" in str(answer)
-    assert not [path for path in tmp_path.glob("cache/entries/*/*")]
+    assert not list(tmp_path.glob("cache/entries/*/*"))
     assert not list((tmp_path / "cache/tmp").iterdir())
 
 

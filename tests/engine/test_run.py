@@ -13,10 +13,14 @@ import pytest
 
 from edgekit.engine.events import Failed, Finished, Started
 from edgekit.engine.results import NodeResult, RunResult
-from edgekit.plan import Data, DataSource, Output, TaskUse
+from edgekit.plan import Data, DataSource, Node, Output, StepTraits, TaskUse
 
 if TYPE_CHECKING:
     from conftest import Tiny
+
+
+def tiny_node(id: str, parent: str | None, options: dict, traits: StepTraits) -> Node:
+    return Node(id, id.partition("@")[0], options, {}, parent, ("out/fp32",), traits=traits)
 
 
 def nodes_of(result: RunResult) -> dict[str, NodeResult]:
@@ -24,9 +28,7 @@ def nodes_of(result: RunResult) -> dict[str, NodeResult]:
 
 
 def test_branches_in_two_workers_overlap_and_a_second_run_starts_none(tiny: Tiny) -> None:
-    plan = tiny.plan(
-        ("copy", None, {}), ("sleep", "copy", {"seconds": 1.0}), ("sleep_b", "copy", {"seconds": 1.0})
-    )
+    plan = tiny.plan(("copy", None, {}), ("sleep", "copy", {"seconds": 1.0}), ("sleep_b", "copy", {"seconds": 1.0}))
     first = tiny.run(plan, evaluate=False)
     assert first.exit_code == 0
     one, two = nodes_of(first)["sleep"], nodes_of(first)["sleep_b"]
@@ -116,9 +118,7 @@ def test_an_inexact_step_stops_its_branch_and_only_that(tiny: Tiny) -> None:
 
 
 def test_a_failed_step_leaves_other_branches_alone(tiny: Tiny) -> None:
-    plan = tiny.plan(
-        ("crash", None, {"how": "exception"}), ("copy_b", "crash", {}), ("copy", None, {}), **tiny.data()
-    )
+    plan = tiny.plan(("crash", None, {"how": "exception"}), ("copy_b", "crash", {}), ("copy", None, {}), **tiny.data())
     result = tiny.run(plan)
     nodes = nodes_of(result)
     assert (nodes["crash"].status, nodes["copy_b"].status, nodes["copy"].status) == ("failed", "skipped", "done")
@@ -244,6 +244,27 @@ def test_missing_weights_are_exit_3_with_their_command(tiny: Tiny) -> None:
     assert (result.exit_code, result.error and result.error["remedy"]) == (3, "pip install 'w'")
 
 
+def test_an_absent_toolchain_is_exit_3_for_its_branch(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEKIT_TOOLCHAINS", str(tiny.folder / "none"))
+    traits = StepTraits("tiny", "tiny", "tiny-b", 1, toolchain="onnx2tf")
+    plan = tiny.plan(tiny_node("copy_b", None, {}, traits=traits), ("copy", None, {}))
+    result = tiny.run(plan, evaluate=False)
+    nodes = nodes_of(result)
+    assert (nodes["copy_b"].status, nodes["copy"].status, result.exit_code) == ("failed", "done", 3)
+    assert nodes["copy_b"].error is not None
+    assert nodes["copy_b"].error["remedy"] == "edgekit toolchain install onnx2tf"
+
+
+def test_figures_of_a_device_that_runs_something_else_are_marked(tiny: Tiny) -> None:
+    plan = tiny.plan(("copy", None, {}), **tiny.data())
+    own, other = plan.outputs[0], replace(plan.outputs[0], name="tpu/fp32", entry="tpu", simulated=True)
+    both = tiny.run(replace(plan, outputs=(own, other)))
+    assert [o.measurement and o.measurement.simulated for o in both.outputs] == [False, True]
+    assert both.nodes[0].measurement is not None and not both.nodes[0].measurement.simulated
+    alone = tiny.run(replace(plan, outputs=(other,)))
+    assert alone.nodes[0].measurement is not None and alone.nodes[0].measurement.simulated
+
+
 def test_what_libraries_print_is_only_in_the_steps_log(tiny: Tiny, capfd: pytest.CaptureFixture[str]) -> None:
     result = tiny.run(tiny.plan(("copy", None, {"said": "chatter"}), ("copy_b", "copy", {})), evaluate=False)
     assert result.exit_code == 0
@@ -276,7 +297,9 @@ def test_a_plain_sidecar_lies_beside_each_file(tiny: Tiny) -> None:
 
 
 def test_a_stack_keeps_its_worker_while_there_is_work(tiny: Tiny) -> None:
-    plan = tiny.plan(("copy@1", None, {}), ("copy@2", "copy@1", {"scale": 1.0, "marker": "b"}), ("copy@3", "copy@2", {}))
+    plan = tiny.plan(
+        ("copy@1", None, {}), ("copy@2", "copy@1", {"scale": 1.0, "marker": "b"}), ("copy@3", "copy@2", {})
+    )
     plan = replace(plan, outputs=(Output("x/fp32", "x", "tiny", "fp32", "copy@3"),))
     result = tiny.run(plan, evaluate=False)
     # A new interpreter costs a quarter of a second and more; three steps in one cost milliseconds.

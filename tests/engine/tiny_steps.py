@@ -1,4 +1,4 @@
-"""A tiny format and tiny steps, loaded by path in the tests and in the workers they start (``Settings.extra_modules``).
+"""A tiny format and tiny steps, loaded by path in the tests and in their workers (``Settings.extra_modules``).
 
 A ``.tiny`` file is JSON: ``{"weights": [...]}``. The model multiplies its input ``x`` (1 x n) by its weights into ``y``.
 """
@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class CopyOptions(StepOptions):
 def copy(context: Context, artifact: Artifact, options: CopyOptions) -> Produced:
     """Write the same model again (or, with a ``scale``, a wrong one)."""
     if options.said:
-        print(options.said)
+        sys.stdout.write(f"{options.said}\n")
         os.system(f"echo {options.said} from a program")
     return write(context, artifact, read_weights(artifact.path) * options.scale)
 

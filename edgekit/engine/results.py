@@ -12,8 +12,9 @@ from edgekit.checks.measurement import Measurement, Verdict
 @dataclass(frozen=True)
 class NodeResult:
     """``status``: done | cached | failed | skipped. ``reason`` says why it was run (``new``,
-    ``option io: int8 -> uint8``; for a cached one ``unchanged``), or which failed node a skipped one waited for. ``started`` is seconds since the run
-    began. ``error`` is ``edgekit.error/1``'s object. ``unmeasured`` says why there is no measurement."""
+    ``option io: int8 -> uint8``; for a cached one ``unchanged``), or which failed node a skipped one waited for.
+    ``started`` is seconds since the run began. ``error`` is ``edgekit.error/1``'s object. ``unmeasured`` says why there
+    is no measurement."""
 
     node: str
     status: str

@@ -34,7 +34,8 @@ from edgekit.engine.results import DataInfo, NodeResult, OutputResult, RunResult
 from edgekit.engine.schedule import DONE, FAILED, Schedule, State
 from edgekit.engine.settings import Settings
 from edgekit.engine.sidecar import sidecar_content
-from edgekit.engine.tasks import Done, MeasureTask, StepTask, Surroundings, Task, can_measure, is_exact, make_tasks
+from edgekit.engine.task import Done, Surroundings, Task
+from edgekit.engine.tasks import MeasureTask, StepTask, can_measure, is_exact, make_tasks
 from edgekit.errors import Interrupted, StepError, Terminated, first_exit_code
 from edgekit.plan import Node, Plan, add_traits
 

@@ -21,7 +21,8 @@ from edgekit.engine.faults import disk_full, is_disk_full
 from edgekit.engine.keys import Inputs, explain, key_of
 from edgekit.engine.pool import Answer, Pool
 from edgekit.engine.settings import Settings
-from edgekit.engine.tasks import Done, StepTask, Task
+from edgekit.engine.task import Done, Task
+from edgekit.engine.tasks import StepTask
 from edgekit.errors import BugError, EdgekitError, InputError
 
 ErrorDict = dict[str, Any]

@@ -11,7 +11,7 @@ from typing import Any
 from edgekit import __version__
 from edgekit.artifact import Tensor
 from edgekit.engine.results import OutputResult
-from edgekit.engine.tasks import Done
+from edgekit.engine.task import Done
 from edgekit.plan import Plan, complete_data
 
 

@@ -1,6 +1,6 @@
 """A tiny format and tiny steps, loaded by path in the tests and in their workers (``Settings.extra_modules``).
 
-A ``.tiny`` file is JSON: ``{"weights": [...]}``. The model multiplies its input ``x`` (1 x n) by its weights into ``y``.
+A ``.tiny`` file is JSON: ``{"weights": [...]}``. The model multiplies its input ``x`` (1 x n) by them into ``y``.
 """
 
 from __future__ import annotations

@@ -208,6 +208,10 @@ def _say(subject: str, item: Any, found: Node | None) -> str:
         return f"{subject} cannot be {shown}; it is one of {', '.join(choices)}{_near(item['input'], choices)}"
     if kind == "value_error":
         return str(context["error"])
+    if kind == "string_pattern_mismatch":
+        return f"{subject} cannot be {shown}"
+    if kind == "string_too_short":
+        return f"{subject} is empty"
     limits = {"greater_than": "more than", "greater_than_equal": "at least", "less_than": "less than"}
     limits["less_than_equal"] = "at most"
     if kind in limits:

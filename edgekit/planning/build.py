@@ -147,7 +147,7 @@ def _output(recipe: Recipe, output: Wanted, node: str | None, profiles: Mapping[
             remedy="copy the file; `edgekit eval` measures it",
             code="nothing_to_do",
         )
-    simulated = profiles[output.target].toolchain.compiler is not None
+    simulated = bool(output.target) and profiles[output.target].toolchain.compiler is not None
     return Output(output.name, output.entry, output.target, output.precision, node, gates, simulated)
 
 

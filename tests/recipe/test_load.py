@@ -146,6 +146,7 @@ MISTAKES: list[tuple[str, str, str, str]] = [
     ("net.py:build", "net.onnx", "4:1", "`options` is for a model that a Python file builds"),
     ("options: {width", "optoins: {width", "6:3", "unknown key `optoins`; did you mean `options`?"),
     ("path: weights.safetensors", "file: weights.safetensors", "7:3", "`weights` lacks `path`"),
+    ("path: weights.safetensors", "path: ''", "7:19", "`path` is empty"),
     ("path: weights.safetensors", "path: 3", "7:19", "`path` must be text, not 3"),
     ("shape: [1, 3", "shape: §[1, 0", "", "`shape` is a list of sizes of at least 1"),
     ("shape: [1, 3", "shape: [1, §a", "", "`shape` must be a whole number, not `a`"),
@@ -391,3 +392,16 @@ def test_a_recipe_made_of_flags(tmp_path: Path) -> None:
 def test_the_default_name_is_made_of_the_files_stem(tmp_path: Path, stem: str) -> None:
     recipe = load_recipe(write(tmp_path, "edgekit: 1\nmodel: a.onnx\n", f"{stem}.yaml"))
     assert recipe.name == {"my net (v2)": "my-net-v2", "...": "recipe", "größe": "gr-e"}[stem] or recipe.name
+
+
+def test_weights_inside_an_installed_package(tmp_path: Path) -> None:
+    text = "edgekit: 1\nmodel: {file: 'net.py:build', weights: {package: NAME, path: data/w.npz}}\n"
+    import numpy
+
+    recipe = load_recipe(write(tmp_path, text.replace("NAME", "numpy")), profiles=PROFILES)
+    assert recipe.model.weights is not None
+    assert recipe.model.weights.path == str(Path(numpy.__file__).parent / "data" / "w.npz")
+    absent = load_recipe(write(tmp_path, text.replace("NAME", "no_such_package")), profiles=PROFILES)
+    assert absent.model.weights is not None
+    assert absent.model.weights.path.endswith("no_such_package/data/w.npz")
+    assert mistakes(write(tmp_path, text.replace("NAME", "a-b"))) == ["2:50: `package` cannot be `a-b`"]

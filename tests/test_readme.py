@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,10 @@ def test_example_step_registers_and_works(repository: Path, tmp_path: Path) -> N
     session = onnxruntime.InferenceSession(str(produced.path), providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"x": np.ones((1, 4), np.float32)})
     np.testing.assert_array_equal(found, np.full((1, 4), 3, np.float32))
+
+
+def test_example_recipe_is_one(repository: Path, tmp_path: Path, edgekit_command: Callable) -> None:
+    (text,) = [text for language, text in fences(repository / "README.md") if language == "yaml"]
+    (tmp_path / "recipe.yaml").write_text(text)
+    done = edgekit_command("recipe", "validate", "recipe.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr

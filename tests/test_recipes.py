@@ -213,3 +213,23 @@ def test_package_that_is_not_there(
     assert done.returncode == 3, done.stderr
     assert "do: pip install " in done.stderr and named in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["quickstart", "lite0", "resnet8"])
+def test_readme_tells_the_same(name: str, repository: Path, request: pytest.FixtureRequest) -> None:
+    """The README's table of this recipe, line by line: sizes within 2 %, top-1 within a point, SQNR within 2 dB."""
+    report = request.getfixturevalue(name).report
+    text = (repository / "README.md").read_text()
+    table = text.split(f"<!-- {name} -->")[1].split(f"<!-- /{name} -->")[0]
+    rows = {cells[1].strip("` "): cells[2:-1] for line in table.splitlines() if len(cells := line.split("|")) > 3}
+    units = {"kB": 1e3, "MB": 1e6}
+    for output in report["outputs"]:
+        size, value, _, _, sqnr = (cell.split() for cell in rows[output["output"]])
+        node = next(
+            node
+            for node in report["nodes"]
+            if node["artifact"] and node["artifact"]["sha256"] == output["artifact"]["sha256"]
+        )
+        assert float(size[0]) * units[size[1]] == pytest.approx(output["artifact"]["bytes"], rel=0.02)
+        assert float(value[0]) == pytest.approx(100 * node["measurement"]["value"], abs=1.0)
+        assert float(sqnr[0]) == pytest.approx(node["measurement"]["sqnr_db"], abs=2.0)

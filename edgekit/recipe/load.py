@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -77,11 +78,26 @@ def _finish(
     steps = check_steps(tree, mistakes)
     check_targets(tree, known, steps, mistakes)
     check_task(tree, mistakes)
+    _check_numbers(tree, mistakes)
     raise_mistakes(_without_echoes(mistakes, blank), _subject(label))
     if recipe is None:
         raise RecipeError(f"{label} is not a recipe", where=label)
     recipe._tree = tree
     return recipe
+
+
+def _check_numbers(tree: Node, mistakes: list[Mistake]) -> None:
+    """Options that go to the user's code must be finite: what is not cannot be written as JSON nor hashed."""
+    for path in (
+        ("model", "options"),
+        ("data", "split", "options"),
+        ("data", "evaluate", "options"),
+        ("data", "calibrate", "options"),
+    ):
+        options = tree.get(*path)
+        for node in options.walk() if options is not None else ():
+            if isinstance(node.value, float) and not math.isfinite(node.value):
+                mistakes.append(node.place.mistake(f"an option must be finite, not {node.value}"))
 
 
 def _spell_out_preprocess(tree: Node, mistakes: list[Mistake]) -> None:

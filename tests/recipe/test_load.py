@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgekit.devices import load_profiles
 from edgekit.errors import InputError, RecipeError
@@ -148,6 +151,8 @@ MISTAKES: list[tuple[str, str, str, str]] = [
     ("path: weights.safetensors", "file: weights.safetensors", "7:3", "`weights` lacks `path`"),
     ("path: weights.safetensors", "path: ''", "7:19", "`path` is empty"),
     ("path: weights.safetensors", "path: 3", "7:19", "`path` must be text, not 3"),
+    ("{width: 1.0", "{width: §.nan", "", "an option must be finite, not nan"),
+    ("{width: 1.0", "{width: [1, §-.inf]", "", "an option must be finite, not -inf"),
     ("shape: [1, 3", "shape: §[1, 0", "", "`shape` is a list of sizes of at least 1"),
     ("shape: [1, 3", "shape: [1, §a", "", "`shape` must be a whole number, not `a`"),
     ("{shape: [1, 3, 224, 224]", "§{shape: [1, 3, 224]", "", "`shape` has 3 axes and `layout` NCHW has 4"),
@@ -405,3 +410,44 @@ def test_weights_inside_an_installed_package(tmp_path: Path) -> None:
     assert absent.model.weights is not None
     assert absent.model.weights.path.endswith("no_such_package/data/w.npz")
     assert mistakes(write(tmp_path, text.replace("NAME", "a-b"))) == ["2:50: `package` cannot be `a-b`"]
+
+
+_SPANS = [match.span() for match in re.finditer(r"[^\s:,]+", EVERYTHING)]
+_TOKENS = [
+    "null",
+    "[]",
+    "{}",
+    "-1",
+    "true",
+    "'???'",
+    '"${root}"',
+    '"${x}"',
+    "a",
+    "[a]",
+    "{a: b}",
+    "&x 1",
+    ".nan",
+    "1e400",
+    "[[[]]]",
+]
+_CHANGE = st.tuples(st.sampled_from(_SPANS), st.sampled_from(_TOKENS))
+_OVERRIDE = st.sampled_from(
+    ["steps.0=null", "data=null", "model=3", "vars=[1]", "targets.coral=null", "task.name={a: b}", "preprocess=3"]
+)
+
+
+@given(st.lists(_CHANGE, min_size=1, max_size=3), st.lists(_OVERRIDE, max_size=1))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_written_ends_in_a_recipe_or_in_mistakes(
+    tmp_path: Path, changes: list[tuple[tuple[int, int], str]], overrides: list[str]
+) -> None:
+    text = EVERYTHING
+    for (begin, end), token in sorted(changes, reverse=True):
+        text = text[:begin] + token + text[end:]
+    try:
+        recipe = load_recipe(write(tmp_path, text), overrides, profiles=PROFILES)
+    except RecipeError as error:
+        assert error.mistakes
+        assert all(item.message and (item.line >= 1 or item.file.startswith("--set ")) for item in error.mistakes)
+    else:
+        assert load_recipe(write(tmp_path, recipe.to_yaml()), profiles=PROFILES).sha256 == recipe.sha256

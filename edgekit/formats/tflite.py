@@ -125,13 +125,17 @@ def _find_constants(model: StoredModel, subgraph: Subgraph) -> set[int]:
 
 
 class _LiteRtSession:
-    """LiteRT's interpreter with its default delegate (XNNPACK), fed by the artifact's own names."""
+    """LiteRT's interpreter with its default delegate (XNNPACK), fed by the artifact's own names.
+
+    Each run starts from the initial state: recurrent operators would otherwise go on where the last sample ended.
+    """
 
     def __init__(self, path: Path, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         model = read_model(path)
         self._inputs, self._outputs = own_names(model)
+        self._has_state = any(tensor.variable for tensor in model.main.tensors)
         try:
             self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
             self._interpreter.allocate_tensors()
@@ -142,6 +146,8 @@ class _LiteRtSession:
             ) from error
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self._has_state:
+            self._interpreter.reset_all_variables()
         for name, index in self._inputs.items():
             self._interpreter.set_tensor(index, feeds[name])
         self._interpreter.invoke()

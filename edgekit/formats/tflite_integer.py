@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,14 +84,28 @@ def mend_biases(model: Model, float_model: Model) -> list[str]:
     return mended
 
 
-def find_faults(model: Model, float_model: Model, *, per_tensor_dense: bool) -> list[str]:
+def per_tensor_types(*, old: bool) -> tuple[str, ...]:
+    """Operators whose weights must have one scale for all.
+
+    No runtime looks at a scale per channel in BATCH_MATMUL; those of TensorFlow 2.5's level (``old``) do not in
+    FULLY_CONNECTED either. Both load such a file without complaint and compute garbage (measured with LiteRT 2.3 and
+    TensorFlow 2.5.3).
+    """
+    return ("BATCH_MATMUL", "FULLY_CONNECTED") if old else ("BATCH_MATMUL",)
+
+
+def find_faults(model: Model, float_model: Model, *, per_tensor: Collection[str]) -> list[str]:
     """What is wrong with the integer layers, one line each; empty if all is well.
 
-    Every int32 bias is the float model's within a step, no weight scale is zero, and (for runtimes that know nothing
-    else) the weights of FULLY_CONNECTED have one scale.
+    Every int32 bias is the float model's within a step, no weight scale is zero, and the weights of the operators in
+    ``per_tensor`` have one scale.
     """
     originals = {layer.name: layer for layer in find_layers(float_model)}
-    faults = []
+    faults = [
+        f"{type_of(model, operator)} `{_output_name(model, operator)}` has a scale per channel"
+        for operator in model.subgraphs[0].operators
+        if type_of(model, operator) in per_tensor and _has_channel_scales(model, operator)
+    ]
     for layer in find_layers(model):
         given, scales = quantization_of(layer.input), quantization_of(layer.weights)
         if given is None or scales is None:
@@ -99,8 +113,6 @@ def find_faults(model: Model, float_model: Model, *, per_tensor_dense: bool) -> 
         if not all(scale > 0 for scale in scales.scale):
             faults.append(f"{layer.type} `{layer.name}` has a weight scale of zero")
             continue
-        if per_tensor_dense and layer.type == "FULLY_CONNECTED" and scales.per_channel:
-            faults.append(f"FULLY_CONNECTED `{layer.name}` has a scale per channel")
         if layer.bias is None:
             continue
         original = originals.get(layer.name)
@@ -118,6 +130,15 @@ def find_faults(model: Model, float_model: Model, *, per_tensor_dense: bool) -> 
                 f"{steps[channel]:.0f}"
             )
     return faults
+
+
+def _output_name(model: Model, operator: StoredOperator) -> str:
+    return name_of(model.subgraphs[0].tensors[operator.outputs[0]])
+
+
+def _has_channel_scales(model: Model, operator: StoredOperator) -> bool:
+    scales = [quantization_of(model.subgraphs[0].tensors[index]) for index in operator.inputs[:2]]
+    return any(quantization is not None and quantization.per_channel for quantization in scales)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,10 @@ _DECIDING_INPUT = {"SPLIT": 1, "TRANSPOSE_CONV": 1, "FILL": 1, "SPARSE_TO_DENSE"
 
 @dataclass(frozen=True)
 class Newer:
-    """An operator that a runtime of 2.5's level does not have, in the version that it needs (newest 0: not at all)."""
+    """An operator that a runtime of 2.5's level does not have, or not in the version or type that it needs.
+
+    ``needed`` and ``newest`` are versions; ``newest`` is 0 where it does not have the operator at all.
+    """
 
     index: int
     type: str
@@ -29,16 +32,20 @@ class Newer:
     def __str__(self) -> str:
         if self.newest == 0:
             return f"{self.type} (operator {self.index})"
+        if self.needed <= self.newest:
+            return f"{self.type} in int8 (operator {self.index})"
         return f"{self.type} version {self.needed} (operator {self.index}; it has {self.newest})"
 
 
 @dataclass(frozen=True)
 class VersionTable:
-    """``newest[TYPE]`` of a runtime, and ``int8[TYPE]``, the version from which TYPE computes in int8."""
+    """``newest[TYPE]`` of a runtime; ``int8[TYPE]``, the version from which TYPE computes in int8; the types that have
+    no int8 kernel in this runtime, though their version does not say so."""
 
     runtime: str
     newest: dict[str, int]
     int8: dict[str, int]
+    without_int8: frozenset[str]
 
 
 @cache
@@ -47,7 +54,9 @@ def load_table() -> VersionTable:
     from ruamel.yaml import YAML
 
     stored = YAML(typ="safe", pure=True).load(Path(__file__).with_suffix(".yaml"))
-    return VersionTable(stored["runtime"], dict(stored["newest"]), dict(stored["int8"]))
+    return VersionTable(
+        stored["runtime"], dict(stored["newest"]), dict(stored["int8"]), frozenset(stored["without_int8"])
+    )
 
 
 def find_newer_operators(graph: Graph) -> list[Newer]:
@@ -60,7 +69,9 @@ def find_newer_operators(graph: Graph) -> list[Newer]:
     for operator in graph.operators:
         newest = table.newest.get(operator.type, 0)
         needed = needed_version(operator, graph.tensors)
-        if needed > newest:
+        inputs = [graph.tensors[index] for index in operator.inputs if index >= 0]
+        lacking = operator.type in table.without_int8 and any(tensor.dtype == "int8" for tensor in inputs)
+        if needed > newest or lacking:
             found.append(Newer(operator.index, operator.type, needed, newest))
     return found
 

@@ -30,7 +30,7 @@ from edgekit.formats.tflite_file import (
     type_of,
 )
 from edgekit.formats.tflite_flatbuffer import StoredModel, read_model
-from edgekit.formats.tflite_integer import find_faults, mend_biases
+from edgekit.formats.tflite_integer import find_faults, mend_biases, per_tensor_types
 from edgekit.formats.tflite_io import change_io
 from edgekit.formats.tflite_islands import absorb_islands, find_float_operators
 from edgekit.formats.tflite_shapes import fix_shapes
@@ -126,10 +126,10 @@ def _quantize(litert: SimpleNamespace, data: bytes, ranges: Ranges, options: Opt
     """What the quantizer makes of the float model, int8 at its ends."""
     quantizer = litert.quantizer.Quantizer(data)
     quantizer.load_quantization_recipe(litert.recipe.static_wi8_ai8())
-    if options.compatible == "tf2.5":
+    for name in per_tensor_types(old=options.compatible == "tf2.5"):
         quantizer.update_quantization_recipe(
             regex=".*",
-            operation_name=litert.qtyping.TFLOperationName.FULLY_CONNECTED,
+            operation_name=litert.qtyping.TFLOperationName(name),
             algorithm_key="min_max_uniform_quantize",
             op_config=_per_tensor(litert.qtyping),
         )
@@ -206,7 +206,7 @@ def _check(stored: StoredModel, model: Model, float_model: Model, options: Optio
             remedy="replace the operator in the model, or set the option compatible to current",
             code="operator_refused",
         )
-    faults = find_faults(model, float_model, per_tensor_dense=old)
+    faults = find_faults(model, float_model, per_tensor=per_tensor_types(old=old))
     if any(buffer.external for buffer in stored.buffers):
         faults.append("constants lie outside the FlatBuffer")
     if any(None in tensor.shape for tensor in stored.main.tensors):

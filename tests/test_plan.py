@@ -284,6 +284,7 @@ def test_a_precision_that_the_profile_does_not_list(
     assert caught.value.exit_code == 4
     assert message in caught.value.message
     assert remedy in (caught.value.remedy or "")
+    assert caught.value.where == (f"--target {select[0]}" if select else f"{folder}/net.yaml:5")
 
 
 def test_a_route_with_a_step_that_does_not_exist_names_the_profiles_line(folder: Path) -> None:

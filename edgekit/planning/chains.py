@@ -81,7 +81,8 @@ def _excluded(recipe: Recipe, profile: Profile, output: Wanted) -> ExcludedError
     fact = profile.excluded.get(output.precision)
     known = ", ".join(profile.routes)
     why = f"{fact.value} ({fact.source})" if fact is not None and fact.known else f"its profile lists {known}"
-    place = recipe.place("targets", output.entry, "precision") if output.entry in recipe.targets else None
+    written = output.entry in recipe.targets and output.precision in recipe.targets[output.entry].precision
+    place = recipe.place("targets", output.entry, "precision") if written else None
     return ExcludedError(
         f"{profile.title} has no precision {output.precision}: {why}",
         where=str(place) if place is not None else f"--target {output.name}",

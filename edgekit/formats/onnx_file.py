@@ -16,7 +16,7 @@ from edgekit.errors import InputError
 _MODEL_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 _GRAPH, _IR_VERSION, _OPSET = 7, 1, 8
 # Names that exporters number by a counter of their own, so that they change from release to release.
-_COUNTED = re.compile(r"(onnx::[A-Za-z]+_\d+|val_\d+|\d+|_v_\d+)$")
+_COUNTED = re.compile(r"(onnx::[A-Za-z]+_\d+|val_\d+|\d+|_v_\d+|constant_\d+_*)$")
 
 
 def looks_like_onnx(head: bytes) -> bool:
@@ -235,11 +235,10 @@ def _order_initializers(graph: Any) -> None:
     for node in graph.node:
         used.update((name, None) for name in node.input if name in by_name)
     used.update((value.name, None) for value in graph.output if value.name in by_name)
-    taken = {name for node in graph.node for name in (*node.input, *node.output)} - set(used)
-    renamed: dict[str, str] = {}
-    for name in used:
-        if _COUNTED.match(name) and name not in {value.name for value in graph.output}:
-            renamed[name] = _free_name(f"constant_{len(renamed)}", taken | set(used))
+    outputs = {value.name for value in graph.output}
+    counted = [name for name in used if _COUNTED.match(name) and name not in outputs]
+    taken = {name for node in graph.node for name in (*node.input, *node.output)} - set(counted)
+    renamed = {name: _free_name(f"constant_{index}", taken) for index, name in enumerate(counted)}
     ordered = [by_name[name] for name in used]
     for tensor in ordered:
         tensor.name = renamed.get(tensor.name, tensor.name)

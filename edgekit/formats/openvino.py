@@ -18,9 +18,9 @@ from edgekit.graph import Graph
 class OpenvinoSession:
     """A compiled model and one request; results are copies."""
 
-    def __init__(self, compiled: Any) -> None:
-        self._inputs = {name_of(port): index for index, port in enumerate(compiled.inputs)}
-        self._outputs = [name_of(port) for port in compiled.outputs]
+    def __init__(self, model: Any, compiled: Any) -> None:
+        self._inputs = {name_of(port): index for index, port in enumerate(model.inputs)}
+        self._outputs = [name_of(port) for port in model.outputs]
         self._request = compiled.create_infer_request()
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -70,7 +70,7 @@ class Openvino(Format):
         try:
             if model.is_dynamic() and shapes:
                 model.reshape(shapes)
-            return OpenvinoSession(openvino.Core().compile_model(model, "CPU", settings))
+            return OpenvinoSession(model, openvino.Core().compile_model(model, "CPU", settings))
         except RuntimeError as error:
             raise StepError(
                 f"OpenVINO refuses the model: {reason(error)}", where=str(artifact.path), code="runtime_refused"

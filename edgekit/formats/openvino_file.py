@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -60,24 +61,51 @@ def read_model(path: Path) -> Any:
         ) from error
 
 
-def write_model(model: Any, path: Path, *, half: bool) -> None:
-    """Write the pair ``path`` (.xml) and .bin; ``half`` stores constants as float16 (computed in the device's
-    precision).
+def write_model(model: Any, path: Path, *, half: bool, known: Iterable[str] = ()) -> None:
+    """Write the pair ``path`` (.xml) and .bin; ``half`` stores constants as float16, the arithmetic is the processor's.
 
-    What says nothing of the function (where it was converted from, with which versions) is left out, so that an equal
-    model gives equal bytes.
+    What says nothing of the function (how it was converted) is left out, and nodes that OpenVINO called by a counter of
+    the process (``Constant_71287``) are numbered in the order of the graph, so that an equal model gives equal bytes.
+    ``known`` are names that stay as they are: those of the model it was made from.
     """
     openvino = import_openvino()
     for key in ("conversion_parameters", "Runtime_version", "nncf", "optimum"):
         if key in model.rt_info:
             del model.rt_info[key]
+    _number_nodes(model, set(known))
     openvino.save_model(model, path, compress_to_fp16=half)
 
 
+def _number_nodes(model: Any, known: set[str]) -> None:
+    counted = {}
+    nodes = list(model.get_ordered_ops())
+    for index, node in enumerate(nodes):
+        name = node.get_friendly_name()
+        found = re.match(r"[A-Za-z]\w*?_\d+(?=$|/)", name)
+        if found is not None and name not in known and found.group() not in known:
+            counted[index] = f"{node.get_type_name()}_{index}" + name[found.end() :]
+    taken = {node.get_friendly_name() for index, node in enumerate(nodes) if index not in counted}
+    for index, name in counted.items():
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        nodes[index].set_friendly_name(name)
+
+
+def node_names(model: Any) -> list[str]:
+    """The names of all nodes, constants included."""
+    return [str(node.get_friendly_name()) for node in model.get_ordered_ops()]
+
+
 def name_of(port: Any) -> str:
-    """The name of an input or output port: the first of its tensor names, else its node's."""
+    """The name of an input or output port: the first of its tensor names, else that of the node that computes it."""
     names = sorted(port.get_names())
-    return names[0] if names else str(port.get_node().get_friendly_name())
+    if names:
+        return str(names[0])
+    node = port.get_node()
+    if node.get_type_name() == "Result":
+        node = node.input(0).get_source_output().get_node()
+    return str(node.get_friendly_name())
 
 
 def reason(error: Exception) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from edgekit.artifact import Artifact
 from edgekit.errors import InputError, StepError
-from edgekit.formats.openvino_file import import_openvino, read_model, reason, write_model
+from edgekit.formats.openvino_file import import_openvino, node_names, read_model, reason, write_model
 from edgekit.formats.runner import feed_real
 from edgekit.steps import Context, Produced, Samples, StepOptions, step
 
@@ -44,10 +44,12 @@ def openvino_int8(context: Context, artifact: Artifact, options: Options) -> Pro
     import nncf
 
     nncf.set_log_level(logging.WARNING)
+    model = read_model(artifact.path)
+    known = node_names(model)
     feeds = _Feeds(context, artifact, context.samples)
     try:
         quantized = nncf.quantize(
-            read_model(artifact.path),
+            model,
             nncf.Dataset(feeds),
             subset_size=len(context.samples),
             preset=nncf.QuantizationPreset(options.preset),
@@ -57,7 +59,7 @@ def openvino_int8(context: Context, artifact: Artifact, options: Options) -> Pro
     except Exception as error:
         raise StepError(f"nncf cannot quantize the model: {reason(error)}", where="openvino_int8") from error
     path = context.workdir / f"{context.stem}.xml"
-    write_model(quantized, path, half=False)
+    write_model(quantized, path, half=False, known=known)
     return Produced(path, artifact.io)
 
 

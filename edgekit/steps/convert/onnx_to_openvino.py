@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from edgekit.artifact import Artifact
 from edgekit.errors import AmbiguousOutputs, StepError
+from edgekit.formats.onnx_file import read_model
 from edgekit.formats.openvino_file import import_openvino, reason, write_model
 from edgekit.steps import Context, Produced, StepOptions, step
 
@@ -41,8 +43,15 @@ def onnx_to_openvino(context: Context, artifact: Artifact, options: Options) -> 
         ) from error
     _keep_names(model, artifact)
     path = context.workdir / f"{context.stem}.xml"
-    write_model(model, path, half=False)
+    write_model(model, path, half=False, known=_names_in(artifact.path))
     return Produced(path, artifact.io)
+
+
+def _names_in(path: Path) -> set[str]:
+    """The names of an ONNX file's nodes and tensors, which OpenVINO gives to the nodes that it makes of them."""
+    graph = read_model(path, with_data=False).graph
+    nodes = {node.name for node in graph.node} | {name for node in graph.node for name in node.output}
+    return nodes | {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
 
 
 def _keep_names(model: Any, artifact: Artifact) -> None:

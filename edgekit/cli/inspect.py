@@ -14,7 +14,7 @@ from edgekit.cli.terminal import answer, answer_json, pairs, table
 
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact, Tensor
-    from edgekit.graph import Graph
+    from edgekit.graph import Graph, Operator
 
 
 FLOATS = ("float16", "float32", "float64", "bfloat16")
@@ -63,26 +63,29 @@ def inspection(artifact: Artifact, graph: Graph) -> dict[str, Any]:
         "macs": graph.macs,
         "params": graph.params,
         "quantization": quantization(graph),
-        "metadata": graph.metadata,
+        "metadata": {name: value for name, value in graph.metadata.items() if name != "quantization"},
     }
 
 
 def quantization(graph: Graph) -> dict[str, Any]:
-    """How a graph is quantized: ``scheme`` is none, weights or full; ``float_operators`` are the types of those that
-    compute in floating point."""
+    """How a graph is quantized. A format that keeps it in its own way says so itself (``qdq``, ``fake_quantize``); else
+    ``scheme`` is none, weights or full, by the tensors. ``float_operators`` counts the convolutions and matrix products
+    that compute in floating point."""
+    told = graph.metadata.get("quantization")
+    if isinstance(told, dict):
+        return told
     constants = [tensor for tensor in graph.tensors if tensor.constant]
     flowing = [tensor for tensor in graph.tensors if not tensor.constant]
     weights = [tensor for tensor in constants if tensor.quantization is not None]
     activations = [tensor for tensor in flowing if tensor.quantization is not None]
     ends = [graph.tensors[index] for index in (*graph.inputs, *graph.outputs)]
-    scheme = "full" if activations else "weights" if weights else "none"
     return {
-        "scheme": scheme,
+        "scheme": "full" if activations else "weights" if weights else "none",
         "weights": _main_type(weights or _large(constants)),
         "activations": _main_type(activations or [tensor for tensor in flowing if tensor.dtype in FLOATS]),
         "per_channel": any(tensor.quantization is not None and tensor.quantization.per_channel for tensor in weights),
         "io": sorted({tensor.dtype for tensor in ends}),
-        "float_operators": _float_operators(graph) if activations else {},
+        "float_operators": sum(1 for operator in graph.operators if operator.macs and _is_float(graph, operator)),
     }
 
 
@@ -100,10 +103,16 @@ def inspection_text(name: str, artifact: Artifact, graph: Graph) -> str:
         ("MACs", f"{graph.macs:,} ({graph.macs / 1e6:.1f} M)"),
         ("parameters", f"{graph.params:,} ({graph.params / 1e6:.2f} M)"),
         ("quantization", _scheme_text(found)),
-        *((key, str(value)) for key, value in graph.metadata.items()),
+        *((name, _metadata_text(value)) for name, value in graph.metadata.items() if name != "quantization"),
     ]
     operators = [(type_, str(count)) for type_, count in graph.count_types().items()]
     return f"{name}\n\n{pairs(rows, indent='  ')}\n\n{table(('operator', 'count'), operators)}"
+
+
+def _metadata_text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value) or "none"
+    return str(value) or "none"
 
 
 def _tensor(tensor: Tensor) -> dict[str, Any]:
@@ -132,25 +141,20 @@ def _main_type(tensors: list[Any]) -> str | None:
     return max(counts, key=lambda name: (counts[name], name)) if counts else None
 
 
-def _float_operators(graph: Graph) -> dict[str, int]:
-    """{type: count} of operators all of whose values are floating point (a QUANTIZE has one side that is not)."""
-    counts: Counter[str] = Counter()
-    for operator in graph.operators:
-        values = [graph.tensors[index] for index in (*operator.inputs, *operator.outputs) if index >= 0]
-        flowing = [tensor for tensor in values if not tensor.constant]
-        if flowing and all(tensor.dtype in FLOATS and tensor.quantization is None for tensor in flowing):
-            counts[operator.type] += 1
-    return dict(counts.most_common())
+def _is_float(graph: Graph, operator: Operator) -> bool:
+    """Whether all that flows through an operator is floating point."""
+    values = [graph.tensors[index] for index in (*operator.inputs, *operator.outputs) if index >= 0]
+    return all(tensor.dtype in FLOATS for tensor in values if not tensor.constant)
 
 
 def _scheme_text(found: dict[str, Any]) -> str:
     if found["scheme"] == "none":
         return f"none: weights {found['weights'] or 'none'}"
     spread = "per channel" if found["per_channel"] else "per tensor"
-    parts = [f"weights {found['weights']} {spread}"]
-    if found["scheme"] == "full":
+    parts = [f"{found['scheme']}: weights {found['weights']} {spread}"]
+    if found["activations"]:
         parts.append(f"activations {found['activations']}")
     parts.append(f"inputs and outputs {', '.join(found['io'])}")
-    left = ", ".join(f"{count} {type_}" for type_, count in found["float_operators"].items())
-    parts.append(f"in floating point: {left}" if left else "nothing in floating point")
+    left = found["float_operators"]
+    parts.append(f"{left or 'no'} convolutions and matrix products in floating point")
     return "; ".join(parts)

@@ -9,6 +9,9 @@ from typing import Any
 
 from edgekit.report.figures import gate_text, visible
 
+# Gates that say nothing of what the model computes.
+ABOUT_THE_FILE = {"max_bytes", "max_latency_ms"}
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -126,6 +129,9 @@ def _next_command(
         return None
     file = shlex.quote(str(folder / own["path"]))
     parent = nodes.get(node["parent"] or "") if node else None
+    missed = {verdict["gate"] for verdict in output["verdicts"] if verdict["result"] == "fail"}
+    if missed and missed <= ABOUT_THE_FILE:
+        return f"edgekit inspect {file}"
     if parent is None or parent["artifact"] is None:
         return f"edgekit inspect {file}"
     before = shlex.quote(str(folder / parent["artifact"]["path"]))

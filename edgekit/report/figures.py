@@ -28,7 +28,7 @@ def seconds(value: float | None) -> str:
     if value is None:
         return NONE
     if value < 9.95:
-        return f"{value:.2f} s" if value < 0.095 else f"{value:.1f} s"
+        return f"{value:.2f} s" if 0 < value < 0.095 else f"{value:.1f} s" if value else "0 s"
     whole = round(value)
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
 

@@ -18,7 +18,8 @@ FEATURES, CLASSES = 8, 3
 FILTERS = [
     (re.compile(r"\[ *\d+\.\d s\]"), "[TIME]"),
     (re.compile(r"\b\d+ min \d\d s\b|\b\d+(\.\d+)? s\b"), "TIME"),
-    (re.compile(r"\b\d+(\.\d+)?(e-\d+)? ms\b"), "TIME"),
+    (re.compile(r"\b\d+(\.\d+)?(e-\d+)? ms( \(10 %: [^)]*\))?"), "TIME"),
+    (re.compile(r"onnxruntime \d[\w.+]*"), "onnxruntime VERSION"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT[0-9:]+(\+00:00|Z)"), "DATE"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "HASH"),
     (re.compile(r"\b[0-9.]+ [kM]?B\b"), "SIZE"),
@@ -37,7 +38,7 @@ def snapshot() -> Snapshot:
             text = text.replace(str(real), shown)
         for pattern, shown in FILTERS:
             text = pattern.sub(shown, text)
-        text = re.sub(r" {3,}(?=\S)", "   ", text)  # columns are as wide as their longest figure
+        text = re.sub(r"(?<=\S) {2,}(?=\S)", "  ", text)  # columns are as wide as their longest figure
         path = SNAPSHOTS / name
         if not path.exists():
             path.parent.mkdir(exist_ok=True)

@@ -1,0 +1,122 @@
+"""`eval` and `compare` on the tiny model and what was made of it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit.artifact import IO, Tensor
+from edgekit.cli.mapping import arrangements
+from edgekit.errors import AmbiguousOutputs
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_eval_counts_what_numpy_counts(tiny: Any, edgekit_command: Command) -> None:
+    words = ["eval", "model.onnx", "--data", "evaluate.npz", "--task", "classification", "--json"]
+    done = edgekit_command(*words, cwd=tiny.folder)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["schema"] == "edgekit.eval/1"
+    assert (found["samples"], found["metric"]) == (60, "top1")
+    assert found["value"] == pytest.approx(57 / 60)  # three labels are wrong on purpose
+    assert found["interval"][0] < 57 / 60 < found["interval"][1]
+    assert found["agreement"] is None
+    assert found["sqnr_db"] is None
+    assert set(found["latency_ms"]) == {"median", "p10", "p90"}
+
+
+def test_eval_with_a_reference(tiny: Any, tiny_run: Any, edgekit_command: Command, snapshot: Any) -> None:
+    made = "edgekit-out/tiny/onnxruntime-cpu/tiny-onnxruntime-cpu-int8.onnx"
+    words = ["eval", made, "--reference", "model.onnx", "--recipe", "tiny.yaml"]
+    done = edgekit_command(*words, cwd=tiny.folder)
+    assert done.returncode == 0, done.stderr
+    snapshot("eval.txt", done.stdout)
+    found = json.loads(edgekit_command(*words, "--json", cwd=tiny.folder).stdout)
+    report = json.loads((tiny_run.out / "report.json").read_text())
+    measured = next(o["measurement"] for o in report["outputs"] if o["precision"] == "int8")
+    for name in ("value", "agreement", "sqnr_db", "drop_points"):
+        assert found[name] == pytest.approx(measured[name])
+
+
+def test_eval_uses_the_sidecar(tiny: Any, tiny_run: Any, edgekit_command: Command) -> None:
+    made = tiny_run.out / "onnxruntime-cpu" / "tiny-onnxruntime-cpu-fp16.onnx"
+    done = edgekit_command("eval", made, "--data", tiny.folder / "evaluate.npz", "--json")
+    assert json.loads(done.stdout)["metric"] == "top1"
+
+
+def test_eval_needs_samples(tiny: Any, edgekit_command: Command) -> None:
+    done = edgekit_command("eval", tiny.model)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no samples: give --data PATH" in done.stderr
+
+
+def test_compare(tiny: Any, tiny_run: Any, edgekit_command: Command) -> None:
+    made = "edgekit-out/tiny/onnxruntime-cpu/tiny-onnxruntime-cpu-int8.onnx"
+    done = edgekit_command("compare", "model.onnx", made, "--recipe", "tiny.yaml", "--json", cwd=tiny.folder)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["schema"] == "edgekit.compare/1"
+    assert (found["samples"], found["data"]) == (60, "evaluate")
+    assert [output["name"] for output in found["outputs"]] == ["scores"]
+    assert found["outputs"][0]["sqnr_db"] == pytest.approx(found["sqnr_db"])
+    worst = [entry["sqnr_db"] for entry in found["worst"]]
+    assert worst == sorted(worst)
+    assert worst[0] < found["sqnr_db"]
+
+
+def test_compare_a_model_with_itself(tiny: Any, edgekit_command: Command) -> None:
+    done = edgekit_command("compare", tiny.model, tiny.model)
+    assert done.returncode == 0, done.stderr
+    assert "200.0 dB" in done.stdout
+    assert "8 random samples" in done.stdout
+
+
+def test_compare_what_cannot_be_compared(tiny: Any, edgekit_command: Command, tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["scores"])],
+        "other",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 5])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])],
+        [numpy_helper.from_array(np.ones((5, 3), np.float32), "w")],
+    )
+    onnx.save(helper.make_model(graph, ir_version=8), tmp_path / "other.onnx")
+    done = edgekit_command("compare", tiny.model, tmp_path / "other.onnx")
+    assert done.returncode == 5
+    assert "`x` [1, 8] and `x` [1, 5] cannot stand for one another" in done.stderr
+
+
+def io(inputs: list[tuple[str, tuple[int, ...]]], outputs: list[tuple[str, tuple[int, ...]]]) -> IO:
+    def tensors(said: list[tuple[str, tuple[int, ...]]]) -> tuple[Tensor, ...]:
+        return tuple(Tensor(name, name, shape, "float32") for name, shape in said)
+
+    return IO(tensors(inputs), tensors(outputs))
+
+
+def test_names_come_before_positions(tmp_path: Path) -> None:
+    first = io([("x", (1, 4))], [("boxes", (1, 9)), ("scores", (1, 9))])
+    second = io([("x", (1, 4))], [("scores", (1, 9)), ("boxes", (1, 9))])
+    way = arrangements(first, tmp_path / "a.onnx", second, tmp_path / "b.onnx")[0]
+    assert [(tensor.source_name, tensor.name) for tensor in way.outputs] == [("boxes", "boxes"), ("scores", "scores")]
+
+
+def test_every_permutation_that_fits_is_tried(tmp_path: Path) -> None:
+    first, second = io([("x", (1, 3, 8, 8))], [("y", (1, 2))]), io([("in", (1, 8, 8, 3))], [("out", (1, 2))])
+    ways = arrangements(first, tmp_path / "a.onnx", second, tmp_path / "b.tflite")
+    assert [way.inputs[0].permutation for way in ways] == [(0, 2, 3, 1), (0, 3, 2, 1)]
+    assert {way.inputs[0].source_name for way in ways} == {"x"}
+
+
+def test_other_numbers_of_outputs(tmp_path: Path) -> None:
+    first, second = io([("x", (1, 4))], [("y", (1, 9))]), io([("x", (1, 4))], [("y", (1, 9)), ("z", (1,))])
+    with pytest.raises(AmbiguousOutputs, match="1 and 2 outputs"):
+        arrangements(first, tmp_path / "a.onnx", second, tmp_path / "b.onnx")

@@ -73,10 +73,14 @@ class Registry(Generic[Entry]):
     def _discover(self) -> None:
         if self._discovered:
             return
-        self._discovered = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.walk_packages(package.__path__, self._package + "."):
-            importlib.import_module(module.name)
+        self._discovered = True  # Before the imports: a module may look something up while it is imported.
+        try:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.walk_packages(package.__path__, self._package + "."):
+                importlib.import_module(module.name)
+        except BaseException:
+            self._discovered = False  # The next look-up is told of the broken module too, not that names are missing.
+            raise
 
 
 def did_you_mean(name: str, known: object) -> str:

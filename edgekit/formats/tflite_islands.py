@@ -20,21 +20,24 @@ from edgekit.formats.tflite_file import (
     make_operator,
     name_of,
     quantization_of,
+    read_constant,
     set_quantization,
     type_of,
+    write_constant,
 )
 from edgekit.graph import Quantization
-from edgekit.numerics.affine import choose_quantization
+from edgekit.numerics.affine import choose_quantization, quantize
 
-#: They move or pick numbers: what comes out has the scale and zero point of what went in.
+#: They move, pick or compare numbers: what comes out has the scale and zero point of what went in (indices have none),
+#: and a constant beside it is stored in the same steps.
 _MOVES = frozenset(
     {
-        *("DEPTH_TO_SPACE", "SQUEEZE", "EXPAND_DIMS", "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "REDUCE_MAX"),
-        *("REVERSE_V2", "SPLIT_V"),
+        *("DEPTH_TO_SPACE", "SQUEEZE", "EXPAND_DIMS", "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "REDUCE_MAX", "TILE"),
+        *("REVERSE_V2", "ARG_MAX", "ARG_MIN", "TOPK_V2", "MINIMUM"),
     }
 )
-#: They compute, and their kernels take any scale and zero point on either side.
-_COMPUTES = frozenset({"RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "ELU"})
+#: They compute, and their kernels take any scale and zero point on either side and for constants.
+_COMPUTES = frozenset({"RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "PRELU", "ELU", "ABS"})
 
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -73,27 +76,44 @@ def find_float_operators(model: Model) -> list[StoredOperator]:
 def _absorb(model: Model, operator: StoredOperator, moves: bool, ranges: Ranges) -> bool:
     """Let one operator read and write int8, if its data come from a DEQUANTIZE (or were absorbed before)."""
     subgraph = model.subgraphs[0]
-    place = _data_input(model, operator)
-    source = _find_source(model, operator.inputs[place])
-    outputs = [subgraph.tensors[index] for index in operator.outputs]
-    if source is None or any(dtype_of(tensor) != "float32" for tensor in outputs):
+    source = _find_source(model, operator.inputs[0])
+    given = None if source is None else quantization_of(subgraph.tensors[source])
+    if source is None or given is None:
         return False
-    given = quantization_of(subgraph.tensors[source])
-    chosen: list[Quantization | None] = []
-    for tensor in outputs:
-        chosen.append(given if moves else _choose(ranges.get(name_of(tensor))))
-    if given is None or any(quantization is None for quantization in chosen):
+    floats = [int(index) for index in operator.outputs if dtype_of(subgraph.tensors[index]) == "float32"]
+    chosen = {index: given if moves else _choose(model, index, ranges) for index in floats}
+    constants = _quantize_constants(model, operator, given if moves else None)
+    if constants is None or any(quantization is None for quantization in chosen.values()):
         return False
-    operator.inputs = [source if at == place else index for at, index in enumerate(operator.inputs)]
-    for index, tensor, quantization in zip(operator.outputs, outputs, chosen, strict=True):
+    operator.inputs = [source, *(constants.get(int(index), int(index)) for index in operator.inputs[1:])]
+    for index, quantization in chosen.items():
         assert quantization is not None
-        set_quantization(tensor, quantization, "int8")
-        _widen_for_float_readers(model, int(index), operator)
+        set_quantization(subgraph.tensors[index], quantization, "int8")
+        _widen_for_float_readers(model, index, operator)
+        for requantized in _requantized(model, index):
+            if not _readers(model, requantized):  # an output of the model: nothing depends on its steps yet
+                set_quantization(subgraph.tensors[requantized], quantization, "int8")
     return True
 
 
-def _data_input(model: Model, operator: StoredOperator) -> int:
-    return 1 if type_of(model, operator) == "SPLIT" else 0
+def _quantize_constants(model: Model, operator: StoredOperator, given: Quantization | None) -> dict[int, int] | None:
+    """{float constant beside the data: a new int8 constant}, in the steps of ``given`` or else in its own; None if one
+    of the float inputs is no constant."""
+    subgraph = model.subgraphs[0]
+    replaced: dict[int, int] = {}
+    for index in (int(index) for index in operator.inputs[1:] if index >= 0):
+        tensor = subgraph.tensors[index]
+        if dtype_of(tensor) != "float32":
+            continue
+        constant = read_constant(model, tensor)
+        if constant is None:
+            return None
+        own = given or choose_quantization(float(constant.min()), float(constant.max()), dtype="int8")
+        replaced[index] = add_tensor(
+            subgraph, f"{name_of(tensor)}_{len(subgraph.tensors)}", constant.shape, "int8", own
+        )
+        write_constant(model, subgraph.tensors[replaced[index]], quantize(constant, own, "int8"))
+    return replaced
 
 
 def _find_source(model: Model, index: int) -> int | None:
@@ -108,18 +128,29 @@ def _find_source(model: Model, index: int) -> int | None:
     return None
 
 
-def _choose(limits: tuple[float, float] | None) -> Quantization | None:
+def _choose(model: Model, index: int, ranges: Ranges) -> Quantization | None:
+    """The steps for a float tensor: those that it is quantized to further on, else those of its calibrated range."""
+    for requantized in _requantized(model, index):
+        return quantization_of(model.subgraphs[0].tensors[requantized])
+    limits = ranges.get(name_of(model.subgraphs[0].tensors[index]))
     return None if limits is None else choose_quantization(*limits, dtype="int8")
+
+
+def _readers(model: Model, index: int) -> list[StoredOperator]:
+    return [operator for operator in model.subgraphs[0].operators if index in operator.inputs]
+
+
+def _requantized(model: Model, index: int) -> list[int]:
+    """The int8 tensors that a QUANTIZE makes of this one."""
+    tensors = model.subgraphs[0].tensors
+    made = [int(o.outputs[0]) for o in _readers(model, index) if type_of(model, o) == "QUANTIZE"]
+    return [result for result in made if dtype_of(tensors[result]) == "int8"]
 
 
 def _widen_for_float_readers(model: Model, index: int, writer: StoredOperator) -> None:
     """Put a DEQUANTIZE before the readers of a tensor that was float and is int8 now; QUANTIZE takes it as it is."""
     subgraph = model.subgraphs[0]
-    readers = [
-        operator
-        for operator in subgraph.operators
-        if index in operator.inputs and type_of(model, operator) not in ("QUANTIZE", "DEQUANTIZE")
-    ]
+    readers = [o for o in _readers(model, index) if type_of(model, o) not in ("QUANTIZE", "DEQUANTIZE")]
     if not readers:
         return
     tensor = subgraph.tensors[index]
@@ -133,27 +164,30 @@ def _widen_for_float_readers(model: Model, index: int, writer: StoredOperator) -
 def _drop_unread(model: Model) -> None:
     """Remove each DEQUANTIZE and QUANTIZE that nothing reads, and requantizations that change nothing."""
     subgraph = model.subgraphs[0]
-    changed = True
-    while changed:
-        changed = False
-        read = {int(index) for operator in subgraph.operators for index in operator.inputs}
-        read |= {int(index) for index in subgraph.outputs}
-        for operator in subgraph.operators:
-            if type_of(model, operator) not in ("QUANTIZE", "DEQUANTIZE"):
-                continue
-            source, result = int(operator.inputs[0]), int(operator.outputs[0])
-            if result not in read or _changes_nothing(model, source, result):
-                subgraph.operators.remove(operator)
-                for other in subgraph.operators:
-                    other.inputs = [source if index == result else index for index in other.inputs]
-                changed = True
-                break
+    for operator in reversed(list(subgraph.operators)):
+        if type_of(model, operator) not in ("QUANTIZE", "DEQUANTIZE"):
+            continue
+        source, result = int(operator.inputs[0]), int(operator.outputs[0])
+        if not _readers(model, result) and result not in subgraph.outputs:
+            subgraph.operators = [other for other in subgraph.operators if other is not operator]
+        elif _changes_nothing(model, source, result):
+            subgraph.operators = [other for other in subgraph.operators if other is not operator]
+            _join(model, source, result)
+
+
+def _join(model: Model, source: int, result: int) -> None:
+    """Let one tensor stand for two that are the same: the result if it is an output of the model, else the source."""
+    subgraph = model.subgraphs[0]
+    keep, drop = (result, source) if result in subgraph.outputs else (source, result)
+    for operator in subgraph.operators:
+        operator.inputs = [keep if index == drop else index for index in operator.inputs]
+        operator.outputs = [keep if index == drop else index for index in operator.outputs]
 
 
 def _changes_nothing(model: Model, source: int, result: int) -> bool:
     subgraph = model.subgraphs[0]
     before, after = subgraph.tensors[source], subgraph.tensors[result]
-    if dtype_of(before) != dtype_of(after) or result in subgraph.outputs:
+    if dtype_of(before) != dtype_of(after) or (source in subgraph.outputs or source in subgraph.inputs):
         return False
     old, new = quantization_of(before), quantization_of(after)
     return old is not None and new is not None and _equal(old, new)

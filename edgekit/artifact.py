@@ -17,10 +17,10 @@ from edgekit.graph import Quantization
 class Tensor:
     """An input or output of an artifact, and the source model's tensor that it stands for.
 
-    ``shape`` and ``dtype`` are those of the artifact's own tensor. ``permutation`` says how the artifact's axes come from
-    the source's: ``artifact_array = source_array.transpose(permutation)``; None is the identity. ``quantization`` is
-    per-tensor and is None where the tensor holds real numbers. ``layout`` (``NCHW``, ``NHWC`` or None) is the source's and
-    is only given for the source model's inputs.
+    ``shape`` and ``dtype`` are those of the artifact's own tensor. ``permutation`` says how the artifact's axes come
+    from the source's: ``artifact_array = source_array.transpose(permutation)``; None is the identity. ``quantization``
+    is per-tensor and is None where the tensor holds real numbers. ``layout`` (``NCHW``, ``NHWC`` or None) is the
+    source's and is only given for the source model's inputs.
     """
 
     name: str
@@ -102,7 +102,8 @@ def build_from_dict(data: dict[str, Any]) -> Build:
 
 def canonical(value: Any) -> bytes:
     """One byte string per value: JSON with sorted keys and no spaces (NaN is refused)."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=str).encode()
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=str)
+    return text.encode()
 
 
 def hash_value(value: Any) -> str:
@@ -111,7 +112,7 @@ def hash_value(value: Any) -> str:
 
 
 def hash_files(files: Iterable[Path]) -> tuple[str, int]:
-    """(SHA-256, size in bytes) of some files: a single one's own hash, or that of the list of (name, hash) of several."""
+    """(SHA-256, size in bytes) of some files: a single one's own hash, or that of the (name, hash) of several."""
     paths = sorted(files)
     hashes = [(path.name, _hash_file(path), path.stat().st_size) for path in paths]
     if len(hashes) == 1:
@@ -158,7 +159,9 @@ def compose_permutations(first: tuple[int, ...] | None, second: tuple[int, ...] 
 def _tensor_from_dict(data: dict[str, Any]) -> Tensor:
     quantization = data.get("quantization")
     if quantization is not None:
-        quantization = Quantization(tuple(quantization["scale"]), tuple(quantization["zero_point"]), quantization.get("axis"))
+        quantization = Quantization(
+            tuple(quantization["scale"]), tuple(quantization["zero_point"]), quantization.get("axis")
+        )
     permutation = data.get("permutation")
     return Tensor(
         name=data["name"],

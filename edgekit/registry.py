@@ -1,7 +1,7 @@
 """One mechanism for everything that can be added by adding a file: steps, formats, tasks, metrics, device rules.
 
-A registry belongs to a package. Looking anything up imports the modules of that package once; each module registers what
-it holds with the registry's decorator. No list of names is kept anywhere else.
+A registry belongs to a package. Looking anything up imports the modules of that package once; each module registers
+what it holds with the registry's decorator. No list of names is kept anywhere else.
 """
 
 from __future__ import annotations

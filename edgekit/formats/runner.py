@@ -1,4 +1,4 @@
-"""Runs an artifact on samples of the *source* model: applies the io's permutation and quantization on the way in and out."""
+"""Runs an artifact on samples of the *source* model: applies the io's permutation and quantization both ways."""
 
 from __future__ import annotations
 

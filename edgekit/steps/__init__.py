@@ -65,8 +65,8 @@ class Context:
 
 @dataclass(frozen=True)
 class Produced:
-    """What a step wrote: the file (or folder) and its io, whose ``source_name`` and ``permutation`` refer to the *source
-    model* (a step that renames or transposes composes with ``artifact.io``; see ``edgekit.artifact.compose``)."""
+    """What a step wrote: the file (or folder) and its io, whose ``source_name`` and ``permutation`` refer to the
+    *source model* (a step that renames or transposes composes with ``artifact.io``: ``edgekit.artifact.compose``)."""
 
     path: Path
     io: IO
@@ -78,9 +78,9 @@ Run = Callable[[Context, Artifact, Any], Produced]
 
 @dataclass(frozen=True)
 class Step:
-    """A registered step. ``exact``: it must not change the function (gated at 60 dB where it stands). ``calibrates``: it
-    is given samples. ``requires``: distributions whose versions enter the cache key. ``toolchain``: the folder of pinned
-    wheels that its worker needs, if any."""
+    """A registered step. ``exact``: it must not change the function (gated at 60 dB where it stands). ``calibrates``:
+    it is given samples. ``requires``: distributions whose versions enter the cache key. ``toolchain``: the folder of
+    pinned wheels that its worker needs, if any."""
 
     name: str
     accepts: str
@@ -119,7 +119,9 @@ def step(
     """Register the decorated function as a step. Raise ``version`` when what it writes changes."""
 
     def register(run: Run) -> Run:
-        entry = Step(name, accepts, produces, stack, version, options, run, exact, calibrates, tuple(requires), toolchain)
+        entry = Step(
+            name, accepts, produces, stack, version, options, run, exact, calibrates, tuple(requires), toolchain
+        )
         STEPS.add(name, entry, defined_in=run)
         return run
 

@@ -93,6 +93,7 @@ class Pool:
         self._said: queue.SimpleQueue[tuple[_Child, dict[str, Any] | None]] = queue.SimpleQueue()
         self._tickets = 0
         self._died_early: set[str] = set()
+        self._leaving: list[_Child] = []
 
     def __enter__(self) -> Pool:
         return self
@@ -205,6 +206,7 @@ class Pool:
         child = self._children.pop(stack, None)
         if child is not None:
             child.ended = True
+            self._leaving.append(child)
             _signal_group(child, signal.SIGKILL)
 
     def retire(self, stack: str) -> None:
@@ -212,12 +214,16 @@ class Pool:
         child = self._children.pop(stack, None)
         if child is not None:
             child.ended = True
+            self._leaving.append(child)
             _close_input(child)
 
     def close(self) -> None:
         """End all children: those at work are asked to, and their process groups are killed after two seconds."""
-        children = list(self._children.values())
+        # Not those that have been waited for: their process number may be somebody else's by now.
+        leaving = [child for child in self._leaving if child.process.returncode is None]
+        children = [*self._children.values(), *leaving]
         self._children.clear()
+        self._leaving.clear()
         try:
             for child in children:
                 child.ended = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -297,12 +296,7 @@ def test_a_plain_sidecar_lies_beside_each_file(tiny: Tiny) -> None:
 
 
 def test_a_stack_keeps_its_worker_while_there_is_work(tiny: Tiny) -> None:
-    plan = tiny.plan(
-        ("copy@1", None, {}), ("copy@2", "copy@1", {"scale": 1.0, "marker": "b"}), ("copy@3", "copy@2", {})
-    )
+    plan = tiny.plan(("copy@1", None, {}), ("copy@2", "copy@1", {"marker": "b"}), ("copy@3", "copy@2", {"marker": "c"}))
     plan = replace(plan, outputs=(Output("x/fp32", "x", "tiny", "fp32", "copy@3"),))
     result = tiny.run(plan, evaluate=False)
-    # A new interpreter costs a quarter of a second and more; three steps in one cost milliseconds.
-    later = [node for node in result.nodes if node.status == "done"][1:]
-    assert all(node.seconds < 0.25 for node in later)
-    assert "torch" not in sys.modules
+    assert len({node.notes for node in result.nodes}) == 1 and "made by process" in result.nodes[0].notes[0]

@@ -59,7 +59,7 @@ def read_weights(path: Path) -> np.ndarray:
 def write(context: Context, artifact: Artifact, weights: np.ndarray) -> Produced:
     path = context.workdir / f"{context.stem}.tiny"
     path.write_text(json.dumps({"weights": [float(w) for w in weights]}))
-    return Produced(path, artifact.io)
+    return Produced(path, artifact.io, notes=(f"made by process {os.getpid()}",))
 
 
 class CopyOptions(StepOptions):

@@ -138,6 +138,18 @@ def test_cli_imports_the_rest_inside_functions() -> None:
     assert not broken, "\n".join(broken)
 
 
+def test_only_the_child_imports_the_worker() -> None:
+    heavy = ("edgekit.engine.worker", "edgekit.engine.jobs")
+    broken = [
+        f"{MODULES[module]}:{found.line}: {found.name}"
+        for module in MODULES
+        if module.startswith("engine.") and module not in ("engine.worker", "engine.jobs")
+        for found in _imports(module)
+        if found.name.startswith(heavy)
+    ]
+    assert not broken, "\n".join(broken)
+
+
 def test_the_walk_sees_a_wrong_import(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.py"
     wrong.write_text(

@@ -44,7 +44,11 @@ def find(name: str) -> Path | None:
     Raises:
         UnknownName: edgekit knows no toolchain of that name.
     """
-    manifest = get_manifest(name)
+    return find_manifest(get_manifest(name))
+
+
+def find_manifest(manifest: Manifest) -> Path | None:
+    """As ``find``, for a manifest."""
     place = folder() / manifest.folder_name
     return place if _is_complete(place, manifest) else None
 
@@ -76,18 +80,22 @@ def install(name: str) -> Path:
         AbsentError: offline, no pip, or pip failed (its last lines and its log are in the error).
         UnknownName: edgekit knows no toolchain of that name.
     """
-    manifest = get_manifest(name)
-    if (place := find(name)) is not None:
+    return install_manifest(get_manifest(name))
+
+
+def install_manifest(manifest: Manifest) -> Path:
+    """As ``install``, for a manifest."""
+    if (place := find_manifest(manifest)) is not None:
         return place
     if os.environ.get("EDGEKIT_OFFLINE", "") not in ("", "0"):
         raise AbsentError(
-            f"the toolchain {name} {manifest.version} is not installed, and EDGEKIT_OFFLINE forbids to fetch it",
+            f"the toolchain {manifest.name} {manifest.version} is not here, and EDGEKIT_OFFLINE forbids to fetch it",
             where=str(folder()),
             remedy=f"unset EDGEKIT_OFFLINE, or copy {manifest.folder_name} from another machine into {folder()}",
             code="offline",
         )
-    with _lock(name):
-        return find(name) or _install(manifest)
+    with _lock(manifest.name):
+        return find_manifest(manifest) or _install(manifest)
 
 
 def _install(manifest: Manifest) -> Path:

@@ -48,14 +48,18 @@ def tflite_fp16(context: Context, artifact: Artifact, options: Options) -> Produ
             f"the LiteRT quantizer cannot store the weights as float16: {error}", where=artifact.path.name
         ) from error
     data = raise_versions(save_model(load_model(bytes(written))))
-    _check_finite(data)
+    stored = _check_finite(data)
     path = context.workdir / f"{context.stem}.tflite"
     path.write_bytes(data)
-    return Produced(path, artifact.io)
+    return Produced(path, artifact.io, notes=() if stored else ("no weight of this model has a float16 form",))
 
 
-def _check_finite(data: bytes) -> None:
-    """No weight was beyond what float16 holds (65504), the interface is as before, and something was compressed."""
+def _check_finite(data: bytes) -> int:
+    """How many tensors are float16 now. None of them was beyond what float16 holds, and the interface is as before.
+
+    Raises:
+        StepError: a weight became infinite, or an input or output float16.
+    """
     model = parse_model(data)
     halves = [tensor for tensor in model.main.tensors if tensor.dtype == "float16"]
     for tensor in halves:
@@ -70,3 +74,4 @@ def _check_finite(data: bytes) -> None:
     io = read_own_io(model)
     if any(tensor.dtype == "float16" for tensor in (*io.inputs, *io.outputs)):
         raise StepError("the LiteRT quantizer changed the type of an input or output to float16")
+    return len(halves)

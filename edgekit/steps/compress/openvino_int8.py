@@ -14,6 +14,7 @@ from edgekit.errors import InputError, StepError
 from edgekit.formats.openvino_file import import_openvino, node_names, read_model, reason, write_model
 from edgekit.formats.runner import feed_real
 from edgekit.steps import Context, Produced, Samples, StepOptions, step
+from edgekit.steps.compress.running_means import running_means
 
 
 class Options(StepOptions):
@@ -48,14 +49,15 @@ def openvino_int8(context: Context, artifact: Artifact, options: Options) -> Pro
     known = node_names(model)
     feeds = _Feeds(context, artifact, context.samples)
     try:
-        quantized = nncf.quantize(
-            model,
-            nncf.Dataset(feeds),
-            subset_size=len(context.samples),
-            preset=nncf.QuantizationPreset(options.preset),
-            fast_bias_correction=options.fast_bias_correction,
-            model_type=None if options.model_type is None else nncf.ModelType(options.model_type),
-        )
+        with running_means():
+            quantized = nncf.quantize(
+                model,
+                nncf.Dataset(feeds),
+                subset_size=len(context.samples),
+                preset=nncf.QuantizationPreset(options.preset),
+                fast_bias_correction=options.fast_bias_correction,
+                model_type=None if options.model_type is None else nncf.ModelType(options.model_type),
+            )
     except Exception as error:
         raise StepError(f"nncf cannot quantize the model: {reason(error)}", where="openvino_int8") from error
     path = context.workdir / f"{context.stem}.xml"

@@ -53,13 +53,19 @@ def carry_out(plan: Plan, resolved: str, wishes: Wishes) -> RunResult:
         result = run_plan(plan, settings, listen)
     report = build_report(plan, result, wishes.out)
     write_everything(plan, result, report, resolved, wishes)
-    if result.error is not None:
-        note(error_text(from_dict(result.error)))
+    for error in distinct_errors(result):
+        note(error_text(from_dict(error)))
     if wishes.as_json:
         answer(report_text(report))
     else:
         answer(terminal.render(report, wishes.out, recipe=wishes.recipe, colour=_may_colour()))
     return result
+
+
+def distinct_errors(result: RunResult) -> list[dict[str, Any]]:
+    """What ended the run, and what made nodes fail, each once."""
+    errors = [error for error in (result.error, *(node.error for node in result.nodes)) if error is not None]
+    return [error for place, error in enumerate(errors) if error not in errors[:place]]
 
 
 def write_everything(plan: Plan, result: RunResult, report: dict[str, Any], resolved: str, wishes: Wishes) -> None:

@@ -101,7 +101,9 @@ def _options_text(step: Step) -> str:
 
 
 def _value(value: Any) -> str:
-    return {True: "true", False: "false", None: "null"}[value] if value in (True, False, None) else str(value)
+    if value is None or isinstance(value, bool):
+        return {True: "true", False: "false", None: "null"}[value]
+    return "[" + ", ".join(str(item) for item in value) + "]" if isinstance(value, list | tuple) else str(value)
 
 
 def _type(schema: dict[str, Any]) -> str:

@@ -41,7 +41,7 @@ def snapshot() -> Snapshot:
         text = re.sub(r"(?<=\S) {2,}(?=\S)", "  ", text)  # columns are as wide as their longest figure
         path = SNAPSHOTS / name
         if not path.exists():
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             pytest.fail(f"{path} was written; look at it and run again")
         assert text == path.read_text(encoding="utf-8")

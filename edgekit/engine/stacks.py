@@ -23,7 +23,8 @@ class Stack:
 
 
 STACKS: dict[str, Stack] = {
-    "data": Stack(("numpy", "PIL.Image", "edgekit.datasets.prepare")),
+    # Code of the user's (`data: file.py:NAME`) runs in it and may import what it likes.
+    "data": Stack(("numpy", "PIL.Image", "edgekit.datasets.prepare"), ("torch", "tensorflow")),
     "torch": Stack(("torch", "torch.onnx", "onnx", "onnxscript"), ("torch",), "torch"),
     "onnx": Stack(("onnx", "onnxruntime", "onnxruntime.quantization", "onnxsim"), (), "onnx"),
     "onnx2tf": Stack(("onnx", "onnxruntime", "ai_edge_litert.interpreter", "onnx2tf"), ("tensorflow",), "tflite"),

@@ -204,11 +204,8 @@ def _build(flags: Flags, sections: dict[str, Any], switches: _Switches) -> int:
     result = carry_out(plan, recipe.to_yaml(), wishes)
     made = [output.artifact for output in result.outputs if output.artifact is not None]
     if made and not switches.as_json:
-        answer(
-            "\n\n".join(
-                ["", *(feeding_text(artifact, read_sidecar(artifact.path).get("preprocess")) for artifact in made)]
-            )
-        )
+        told = (feeding_text(artifact, read_sidecar(artifact.path).get("preprocess")) for artifact in made)
+        answer("\n" + "\n\n".join(told))
     return result.exit_code
 
 

@@ -95,7 +95,7 @@ def error_text(error: EdgekitError) -> str:
     if error.remedy:
         lines.append(f"do: {_one_line(error.remedy)}")
     if error.log:
-        lines.append(f"log: {error.log}")
+        lines.append(f"log: {_shown(error.log)}")
     return "\n".join(lines)
 
 
@@ -103,6 +103,14 @@ def _one_line(text: str) -> str:
     from edgekit.report.figures import visible
 
     return visible("; ".join(part.strip() for part in text.splitlines() if part.strip()))
+
+
+def _shown(path: str) -> str:
+    """A path below the working folder without that folder."""
+    import os
+
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
 
 
 def _file_of(error: OSError) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgekit.artifact import Artifact
+    from edgekit.engine.events import Event
     from edgekit.graph import Graph
 
 
 class Jobs:
-    """A pool of workers for the length of a ``with`` block."""
+    """A pool of workers for the length of a ``with`` block. ``listen`` is told of the jobs as a run's listener is."""
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, listen: Callable[[Event], None] = lambda event: None) -> None:
         from edgekit.engine.pool import Pool
         from edgekit.engine.settings import usable_cores
 
-        self.threads = threads or usable_cores()
+        self.threads = usable_cores()
+        self._listen = listen
+        self._began = time.monotonic()
         self._pool = Pool(threads=self.threads)
 
     def __enter__(self) -> Jobs:
@@ -77,11 +81,27 @@ class Jobs:
         )
         return graph_from_dict(answer["graph"])
 
-    def call(
-        self, stack: str, job: dict[str, Any], *, label: str, listen: Callable[[int, int], None] | None = None
-    ) -> dict[str, Any]:
+    def call(self, stack: str, job: dict[str, Any], *, label: str) -> dict[str, Any]:
         """One job, its answer; what its libraries print goes to the worker's log."""
-        return self._pool.call(stack, {"label": label, "threads": self.threads, **job}, listen=listen or _ignore)
+        from edgekit.engine.events import Failed, Finished, Progress, Started
+        from edgekit.errors import EdgekitError
+
+        kind, began = str(job["kind"]), self._at()
+        self._listen(Started(label, kind, began))
+        try:
+            answer = self._pool.call(
+                stack,
+                {"label": label, "threads": self.threads, **job},
+                listen=lambda done, total: self._listen(Progress(label, kind, self._at(), done, total)),
+            )
+        except EdgekitError as error:
+            self._listen(Failed(label, kind, self._at(), "failed", error.message, seconds=self._at() - began))
+            raise
+        self._listen(Finished(label, kind, self._at(), "done", self._at() - began))
+        return answer
+
+    def _at(self) -> float:
+        return time.monotonic() - self._began
 
 
 def stack_of(artifact: Artifact) -> str:
@@ -115,7 +135,3 @@ def graph_from_dict(data: dict[str, Any]) -> Graph:
     return Graph(
         data["format"], tensors, operators, tuple(data["inputs"]), tuple(data["outputs"]), dict(data["metadata"])
     )
-
-
-def _ignore(done: int, total: int) -> None:
-    return None

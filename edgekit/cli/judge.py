@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,8 +26,6 @@ from edgekit.cli.terminal import answer, answer_json, note, pairs, table
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from edgekit.artifact import Artifact
     from edgekit.checks.measurement import Measurement
     from edgekit.cli.measuring import Compared, Measuring, Samples
@@ -63,6 +63,7 @@ def evaluate(
     """
     from edgekit.cli.jobs import Jobs
     from edgekit.cli.measuring import Measuring, task_job
+    from edgekit.cli.progress import show_progress
 
     flags = Flags(
         model,
@@ -77,11 +78,13 @@ def evaluate(
         task,
         tuple(set_ or ()),
     )
-    loaded = measuring_recipe(flags)
-    if loaded.data is None:
-        raise InputError("no samples: give --data PATH, or --recipe FILE", remedy="edgekit eval --help", code="usage")
-    with Jobs() as jobs, tempfile.TemporaryDirectory(prefix="edgekit-eval-") as folder:
-        measuring = Measuring(jobs, Path(folder), task_job(loaded), progress_notes())
+    with scratch() as folder, show_progress() as listen, Jobs(listen) as jobs:
+        loaded = measuring_recipe(flags, folder)
+        if loaded.data is None:
+            raise InputError(
+                "no samples: give --data PATH, or --recipe FILE", remedy="edgekit eval --help", code="usage"
+            )
+        measuring = Measuring(jobs, folder, task_job(loaded))
         artifact = jobs.read_named(model, declared_inputs(flags), weights)
         base = artifact if reference is None else jobs.read_named(reference)
         samples = measuring.samples(loaded, base)
@@ -123,6 +126,7 @@ def compare(
     """
     from edgekit.cli.jobs import Jobs
     from edgekit.cli.measuring import Measuring, task_job
+    from edgekit.cli.progress import show_progress
 
     flags = Flags(
         first,
@@ -137,9 +141,9 @@ def compare(
         task,
         tuple(set_ or ()),
     )
-    loaded = measuring_recipe(flags)
-    with Jobs() as jobs, tempfile.TemporaryDirectory(prefix="edgekit-compare-") as folder:
-        measuring = Measuring(jobs, Path(folder), task_job(loaded), progress_notes())
+    with scratch() as folder, show_progress() as listen, Jobs(listen) as jobs:
+        loaded = measuring_recipe(flags, folder, (second,))
+        measuring = Measuring(jobs, folder, task_job(loaded))
         base = jobs.read_named(first, declared_inputs(flags), weights)
         other = jobs.read_named(second)
         samples = measuring.samples(loaded, base)
@@ -155,11 +159,29 @@ def compare(
     return 0
 
 
-def measuring_recipe(flags: Flags) -> Recipe:
-    """The recipe of the samples, preprocessing and task alone: its targets and steps play no part."""
-    from edgekit.cli.model_flags import make_recipe
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A temporary folder."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
+        yield Path(folder)
+
+
+def measuring_recipe(flags: Flags, folder: Path, others: tuple[str, ...] = ()) -> Recipe:
+    """The recipe of the samples, preprocessing and task alone: its targets and steps play no part. What no flag says is
+    told by the sidecar of the model, or else of ``others``; class names in a sidecar go to a file in ``folder``."""
+    from edgekit.cli.model_flags import make_recipe, read_sidecar
     from edgekit.devices import load_profiles
 
+    told = next((model for model in (flags.model, *others) if model and read_sidecar(Path(model))), None)
+    flags = replace(flags, sidecar_of=told)
+    if told is not None and flags.recipe is None and flags.labels is None:
+        sidecar = read_sidecar(Path(told))
+        if sidecar.get("labels") and (flags.task or sidecar.get("task")):
+            names = folder / "labels.txt"
+            names.write_text("".join(f"{label}\n" for label in sidecar["labels"]), encoding="utf-8")
+            flags = replace(flags, labels=names)
     return make_recipe(flags, {}, load_profiles())
 
 
@@ -173,8 +195,6 @@ def compare_best(
     measuring: Measuring, recipe: Recipe, base: Artifact, other: Artifact, samples: Samples, reference: Path
 ) -> Compared:
     """Compare under the arrangement of axes that fits; where there are several, a few samples tell which."""
-    from dataclasses import replace
-
     from edgekit.cli.mapping import arrangements
 
     ways = arrangements(base.io, base.path, other.io, other.path)
@@ -196,23 +216,6 @@ def sample_ids(samples: Samples) -> list[str] | None:
         return None
     index = Path(samples.job["folder"]) / samples.job["role"] / "index.json"
     return list(json.loads(index.read_text(encoding="utf-8"))["ids"])
-
-
-def progress_notes() -> Callable[[str], Callable[[int, int], None]]:
-    """For a job's label, what listens to its progress: a line on standard error each time a tenth more is done."""
-    import time
-
-    def start(label: str) -> Callable[[int, int], None]:
-        spoken = [time.monotonic()]
-
-        def listen(done: int, total: int) -> None:
-            if time.monotonic() - spoken[0] > 5:
-                spoken[0] = time.monotonic()
-                note(f"{label}: {done} of {total}")
-
-        return listen
-
-    return start
 
 
 def evaluation(model: str, artifact: Artifact, found: Measurement) -> dict[str, Any]:

@@ -30,11 +30,10 @@ class Samples:
 class Measuring:
     """Jobs of one command, and the folder they write to. ``task`` is {name, options, labels} or None."""
 
-    def __init__(self, jobs: Jobs, folder: Path, task: dict[str, Any] | None, listen: Any) -> None:
+    def __init__(self, jobs: Jobs, folder: Path, task: dict[str, Any] | None) -> None:
         self._jobs = jobs
         self._folder = folder
         self._task = task
-        self._listen = listen
 
     def samples(self, recipe: Recipe, artifact: Artifact, at_most: int | None = None) -> Samples:
         """The recipe's evaluation samples prepared for ``artifact``, or a few seeded random ones if it has no data."""
@@ -51,7 +50,7 @@ class Measuring:
             "seed": 0,
             "out": str(out),
         }
-        info = self._jobs.call("data", job, label="preparing samples", listen=self._listen("preparing samples"))
+        info = self._jobs.call("data", job, label="preparing samples")
         if "evaluate" not in info:
             raise InputError("there are no samples to measure on", remedy="--evaluate PATH", code="missing_data")
         return Samples({"folder": str(out), "role": "evaluate"}, info["evaluate"])
@@ -86,7 +85,7 @@ class Measuring:
         """
         from edgekit.errors import EdgekitError
 
-        trial = Measuring(self._jobs, self._folder / "trial", None, self._listen)
+        trial = Measuring(self._jobs, self._folder / "trial", None)
         samples = trial.samples(recipe, base, at_most=SYNTHETIC_SAMPLES)
         place, _ = trial.reference(base, samples)
         figures: list[float] = []
@@ -105,8 +104,7 @@ class Measuring:
         return ways[0] if best < figures[0] + MARGIN_DB else ways[figures.index(best)]
 
     def _run(self, artifact: Artifact, job: dict[str, Any]) -> dict[str, Any]:
-        label = f"running {artifact.path.name}"
-        return self._jobs.call(stack_of(artifact), job, label=label, listen=self._listen(label))
+        return self._jobs.call(stack_of(artifact), job, label=f"running {artifact.path.name}")
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ TaskOption = Annotated[
 
 @dataclass(frozen=True)
 class Flags:
-    """What was given of them; paths are relative to the working folder."""
+    """What was given of them; paths are relative to the working folder. ``sidecar_of`` is the model whose sidecar tells
+    the rest (None: the model's own)."""
 
     model: str | None = None
     recipe: Path | None = None
@@ -72,6 +73,7 @@ class Flags:
     labels: Path | None = None
     task: str | None = None
     overrides: tuple[str, ...] = ()
+    sidecar_of: str | None = None
 
 
 def make_recipe(flags: Flags, sections: dict[str, Any], profiles: Mapping[str, Profile]) -> Recipe:
@@ -164,7 +166,9 @@ def _mapping(flags: Flags, sections: dict[str, Any]) -> dict[str, Any]:
         raise InputError("no model: name its file, or give --recipe", code="usage")
     mapping: dict[str, Any] = {"edgekit": 1, "name": model_name(flags.model)}
     settings = _settings(flags)
-    told = {name: value for name, value in sidecar_sections(flags.model).items() if name not in settings}
+    told = {
+        name: value for name, value in sidecar_sections(flags.sidecar_of or flags.model).items() if name not in settings
+    }
     for path, value in {**told, **settings, **sections}.items():
         *above, last = path.split(".")
         place = mapping
@@ -194,7 +198,7 @@ def _settings(flags: Flags) -> dict[str, Any]:
     if flags.task is not None:
         settings["task"] = {"name": flags.task}
     if flags.labels is not None:
-        settings["task.labels"] = str(flags.labels)
+        settings["task.labels"] = str(flags.labels.absolute())
     return settings
 
 

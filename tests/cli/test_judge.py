@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from edgekit.artifact import IO, Tensor
+from edgekit.cli.judge import measuring_recipe
 from edgekit.cli.mapping import arrangements
+from edgekit.cli.model_flags import Flags
 from edgekit.errors import AmbiguousOutputs
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -93,6 +95,25 @@ def test_compare_what_cannot_be_compared(tiny: Any, edgekit_command: Command, tm
     done = edgekit_command("compare", tiny.model, tmp_path / "other.onnx")
     assert done.returncode == 5
     assert "`x` [1, 8] and `x` [1, 5] cannot stand for one another" in done.stderr
+
+
+def test_class_names_come_from_the_sidecar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order that the model was measured in, which need not be the folders'."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "val").mkdir()
+    (tmp_path / "m.onnx").write_bytes(b"not read here")
+    told = {
+        "preprocess": [{"resize": {"size": 8}}],
+        "task": {"name": "classification", "options": {}},
+        "labels": ["b", "a"],
+    }
+    (tmp_path / "m.edgekit.json").write_text(json.dumps(told))
+    recipe = measuring_recipe(Flags(model="m.onnx", evaluate="val"), tmp_path)
+    assert recipe.task is not None and recipe.task.labels is not None
+    assert Path(recipe.task.labels).read_text() == "b\na\n"
+    assert recipe.preprocess == [{"resize": {"size": 8, "interpolation": "bilinear"}}]
+    other = measuring_recipe(Flags(model="first.onnx", evaluate="val"), tmp_path, ("m.onnx",))
+    assert other.task is not None and other.task.name == "classification"
 
 
 def io(inputs: list[tuple[str, tuple[int, ...]]], outputs: list[tuple[str, tuple[int, ...]]]) -> IO:

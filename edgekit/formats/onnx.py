@@ -11,6 +11,8 @@ import numpy as np
 from edgekit.artifact import IO, Artifact, Build, Tensor
 from edgekit.errors import InputError, StepError
 from edgekit.formats import Declared, Format, Session, format_
+from edgekit.formats.constants import is_broken
+from edgekit.formats.declared import declare_inputs
 from edgekit.formats.onnx_file import all_tensors, external_files, graph_inputs, looks_like_onnx, read_model
 from edgekit.graph import Graph
 
@@ -74,16 +76,7 @@ class Onnx(Format):
             text = " ".join(str(error).split())[:300]
             raise InputError(f"{path} is not valid ONNX: {text}", where=str(path), code="unreadable_model") from error
         inputs = [_tensor(value) for value in graph_inputs(model)]
-        known = {tensor.name for tensor in inputs}
-        for name in declared.shapes:
-            if name not in known:
-                raise InputError(
-                    f"{path.name} has no input `{name}`; its inputs are {', '.join(sorted(known))}", where=str(path)
-                )
-        return IO(
-            tuple(_declare(path, tensor, declared) for tensor in inputs),
-            tuple(_tensor(value) for value in model.graph.output),
-        )
+        return IO(declare_inputs(path, inputs, declared), tuple(_tensor(value) for value in model.graph.output))
 
     def describe(self, artifact: Artifact) -> Graph:
         from edgekit.formats.onnx_graph import describe_model
@@ -97,8 +90,7 @@ class Onnx(Format):
         from onnx import numpy_helper
 
         for tensor in all_tensors(read_model(artifact.path)):
-            array = numpy_helper.to_array(tensor)
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
+            if is_broken(numpy_helper.to_array(tensor)):
                 return str(tensor.name) or "an unnamed constant"
         return None
 
@@ -110,24 +102,3 @@ def _tensor(value: Any) -> Tensor:
     sizes = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
     dtype = str(helper.tensor_dtype_to_np_dtype(kind.elem_type)) if kind.elem_type else "float32"
     return Tensor(value.name, value.name, sizes, dtype)
-
-
-def _declare(path: Path, tensor: Tensor, declared: Declared) -> Tensor:
-    """The input with its free sizes as declared; a free first size alone is a batch of 1."""
-    own, wanted = tensor.shape, declared.shapes.get(tensor.name)
-    if wanted is not None:
-        fits = len(own) == len(wanted) and all(a is None or a == b for a, b in zip(own, wanted, strict=True))
-        if not fits:
-            raise InputError(f"input `{tensor.name}` of {path.name} is {own}, not {tuple(wanted)}", where=str(path))
-        shape: tuple[int | None, ...] = tuple(wanted)
-    elif None in own[1:]:
-        raise InputError(
-            f"input `{tensor.name}` of {path.name} has free sizes: {own}",
-            where=str(path),
-            remedy=f"declare them: model.inputs: {{{tensor.name}: {{shape: [...]}}}}",
-            code="inputs_not_declared",
-        )
-    else:
-        shape = tuple(1 if size is None else size for size in own)
-    layout = declared.layouts.get(tensor.name, "NCHW" if len(shape) == 4 else None)
-    return Tensor(tensor.name, tensor.name, shape, tensor.dtype, layout=layout)

@@ -11,6 +11,8 @@ import numpy as np
 from edgekit.artifact import IO, Artifact, Build, Tensor
 from edgekit.errors import InputError, StepError
 from edgekit.formats import Declared, Format, Session, format_
+from edgekit.formats.constants import is_broken
+from edgekit.formats.declared import declare_inputs
 from edgekit.formats.openvino_file import import_openvino, name_of, read_model, reason, weights_file
 from edgekit.graph import Graph
 
@@ -43,14 +45,8 @@ class Openvino(Format):
         if build is not None:
             raise InputError(f"{path} is a whole model: it takes no factory, options or weights", where=str(path))
         model = read_model(path)
-        inputs = tuple(_tensor(port) for port in model.inputs)
-        known = {tensor.name for tensor in inputs}
-        for name in declared.shapes:
-            if name not in known:
-                raise InputError(
-                    f"{path.name} has no input `{name}`; its inputs are {', '.join(sorted(known))}", where=str(path)
-                )
-        return IO(tuple(_declare(path, tensor, declared) for tensor in inputs), tuple(map(_tensor, model.outputs)))
+        inputs = [_tensor(port) for port in model.inputs]
+        return IO(declare_inputs(path, inputs, declared), tuple(map(_tensor, model.outputs)))
 
     def describe(self, artifact: Artifact) -> Graph:
         from edgekit.formats.openvino_graph import describe_model
@@ -78,8 +74,8 @@ class Openvino(Format):
 
     def find_nan(self, artifact: Artifact) -> str | None:
         for node in read_model(artifact.path).get_ordered_ops():
-            real = node.get_type_name() == "Constant" and node.get_element_type().is_real()
-            if real and not np.isfinite(np.asarray(node.data, np.float32)).all():
+            constant = node.get_type_name() == "Constant" and node.get_element_type().is_real()
+            if constant and is_broken(np.asarray(node.data, np.float32)):
                 return str(node.get_friendly_name())
         return None
 
@@ -89,24 +85,3 @@ def _tensor(port: Any) -> Tensor:
     shape = tuple(size.get_length() if size.is_static else None for size in port.get_partial_shape())
     dtype = str(np.dtype(port.get_element_type().to_dtype()))
     return Tensor(name, name, shape, dtype)
-
-
-def _declare(path: Path, tensor: Tensor, declared: Declared) -> Tensor:
-    """The input with its free sizes as declared; a free first size alone is a batch of 1."""
-    own, wanted = tensor.shape, declared.shapes.get(tensor.name)
-    if wanted is not None:
-        fits = len(own) == len(wanted) and all(a is None or a == b for a, b in zip(own, wanted, strict=True))
-        if not fits:
-            raise InputError(f"input `{tensor.name}` of {path.name} is {own}, not {tuple(wanted)}", where=str(path))
-        shape: tuple[int | None, ...] = tuple(wanted)
-    elif None in own[1:]:
-        raise InputError(
-            f"input `{tensor.name}` of {path.name} has free sizes: {own}",
-            where=str(path),
-            remedy=f"declare them: model.inputs: {{{tensor.name}: {{shape: [...]}}}}",
-            code="inputs_not_declared",
-        )
-    else:
-        shape = tuple(1 if size is None else size for size in own)
-    layout = declared.layouts.get(tensor.name, "NCHW" if len(shape) == 4 else None)
-    return Tensor(tensor.name, tensor.name, shape, tensor.dtype, layout=layout)

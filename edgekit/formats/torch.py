@@ -14,6 +14,8 @@ import numpy as np
 from edgekit.artifact import IO, Artifact, Build, Tensor
 from edgekit.errors import InputError
 from edgekit.formats import Declared, Format, Session, format_
+from edgekit.formats.constants import is_broken
+from edgekit.formats.declared import declare_inputs
 from edgekit.formats.torch_load import Program, first_line, load_program, order_inputs, to_tensors
 from edgekit.graph import Graph
 
@@ -81,7 +83,8 @@ class Torch(Format):
     def find_nan(self, artifact: Artifact) -> str | None:
         program = load_program(artifact.path, artifact.build)
         for name, value in program.module.state_dict().items():
-            if value.is_floating_point() and not bool(value.isfinite().all()):
+            # bfloat16, which NumPy lacks, fits into float32.
+            if value.is_floating_point() and is_broken(value.detach().float().numpy()):
                 return str(name)
         return None
 
@@ -101,53 +104,20 @@ def example_feeds(inputs: Sequence[Tensor]) -> dict[str, np.ndarray]:
 
 
 def _read_inputs(path: Path, program: Program, declared: Declared) -> tuple[Tensor, ...]:
+    """An exported program's own inputs; those that are declared for the other kinds, in the order of the call."""
     if program.examples is not None:
-        names = program.parameters
-        _refuse_unknown(path, declared, names)
-        shapes = [
-            _merge(path, name, shape, declared.shapes.get(name))
-            for name, (shape, _) in zip(names, program.examples, strict=True)
-        ]
-        dtypes = [dtype for _, dtype in program.examples]
-    else:
-        if not declared.shapes:
-            raise InputError(
-                f"{path.name} does not say which inputs it takes",
-                where=str(path),
-                remedy="declare them: model.inputs: {NAME: {shape: [1, 3, 224, 224]}}, or --shape NAME=1x3x224x224",
-                code="inputs_not_declared",
-            )
-        names = order_inputs(list(declared.shapes), program.parameters)
-        shapes = [declared.shapes[name] for name in names]
-        dtypes = [declared.dtypes.get(name, "float32") for name in names]
-    return tuple(
-        Tensor(name, name, shape, dtype, layout=declared.layouts.get(name, "NCHW" if len(shape) == 4 else None))
-        for name, shape, dtype in zip(names, shapes, dtypes, strict=True)
-    )
-
-
-def _refuse_unknown(path: Path, declared: Declared, names: Sequence[str]) -> None:
-    unknown = [name for name in declared.shapes if name not in names]
-    if unknown:
-        raise InputError(f"{path.name} has no input `{unknown[0]}`; its inputs are {', '.join(names)}", where=str(path))
-
-
-def _merge(path: Path, name: str, own: tuple[int | None, ...], declared: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The file's own shape with its free sizes filled from what was declared; a free first size alone is a batch of
-    1."""
-    if declared is not None:
-        fits = len(own) == len(declared) and all(a is None or a == b for a, b in zip(own, declared, strict=True))
-        if not fits:
-            raise InputError(f"input `{name}` of {path.name} is {own}, not {tuple(declared)}", where=str(path))
-        return tuple(declared)
-    if None in own[1:]:
+        own = zip(program.parameters, program.examples, strict=True)
+        return declare_inputs(path, [Tensor(name, name, shape, dtype) for name, (shape, dtype) in own], declared)
+    if not declared.shapes:
         raise InputError(
-            f"input `{name}` of {path.name} has free sizes: {own}",
+            f"{path.name} does not say which inputs it takes",
             where=str(path),
-            remedy=f"declare them: model.inputs: {{{name}: {{shape: [...]}}}}",
+            remedy="declare them: model.inputs: {NAME: {shape: [1, 3, 224, 224]}}, or --shape NAME=1x3x224x224",
             code="inputs_not_declared",
         )
-    return tuple(1 if size is None else size for size in own)
+    names = order_inputs(list(declared.shapes), program.parameters)
+    given = [Tensor(n, n, tuple(declared.shapes[n]), declared.dtypes.get(n, "float32")) for n in names]
+    return declare_inputs(path, given, declared)
 
 
 def _run_on_zeros(path: Path, program: Program, inputs: Sequence[Tensor]) -> dict[str, Any]:

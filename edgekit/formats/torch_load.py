@@ -80,7 +80,7 @@ def sniff(path: Path) -> str:
     raise InputError(f"{path} is an archive, but not one that PyTorch writes", where=str(path), code="wrong_format")
 
 
-def load_program(path: Path, build: Build | None, log_traceback: bool = True) -> Program:
+def load_program(path: Path, build: Build | None) -> Program:
     """The model at ``path``; ``build`` is needed for a Python file and refused for any other.
 
     Raises:
@@ -225,6 +225,7 @@ def _importable(path: Path) -> Iterator[Any]:
         raise InputError(f"{path} is not a Python file", where=str(path))
     loader, namespace = specification.loader, importlib.util.module_from_spec(specification)
     folder = str(path.resolve().parent)
+    before = set(sys.modules)
     sys.path.insert(0, folder)
     sys.modules[name] = namespace
     try:
@@ -232,8 +233,20 @@ def _importable(path: Path) -> Iterator[Any]:
         yield namespace
     finally:
         sys.modules.pop(name, None)
+        # Its neighbours too: another model may have other files of the same names.
+        for other in set(sys.modules) - before:
+            if _lies_in(folder, other):
+                del sys.modules[other]
         if folder in sys.path:
             sys.path.remove(folder)
+
+
+def _lies_in(folder: str, module: str) -> bool:
+    """Whether it was imported from the folder itself (``folder/NAME.py`` or ``folder/NAME/...``), not from an
+    environment that happens to lie below it."""
+    file = getattr(sys.modules[module], "__file__", None)
+    top = module.partition(".")[0]
+    return bool(file) and str(file).startswith((f"{folder}{os.sep}{top}.py", f"{folder}{os.sep}{top}{os.sep}"))
 
 
 def _run_users_code(path: Path, code: Callable[[], Any], what: str) -> Any:

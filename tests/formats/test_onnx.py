@@ -263,7 +263,7 @@ def test_other_free_sizes_must_be_declared(conv_model: MakeModel, tmp_path: Path
     assert artifact_at(path, "onnx", shapes={"x": (1, 4, 32, 10)}).io.inputs[0].shape == (1, 4, 32, 10)
     with pytest.raises(InputError, match="no input `image`"):
         artifact_at(path, "onnx", shapes={"image": (1, 4, 32, 10)})
-    with pytest.raises(InputError, match="is \\(None, 4, None, 10\\)"):
+    with pytest.raises(InputError, match="is \\?x4x\\?x10, not 1x3x32x10"):
         artifact_at(path, "onnx", shapes={"x": (1, 3, 32, 10)})
 
 

@@ -78,13 +78,12 @@ def test_a_published_network(network: Callable[[str], Artifact], run_step: RunSt
         assert graph.params == pytest.approx(3.49e6, rel=0.005)
 
 
-@pytest.mark.parametrize("step", list(ROUTES)[1:])
-def test_the_same_input_gives_the_same_bytes(step: str, network: Callable[[str], Artifact], run_step: RunStep) -> None:
+def test_the_same_input_gives_the_same_bytes(network: Callable[[str], Artifact], run_step: RunStep) -> None:
+    """Twice in one process, whose libraries count their nodes on."""
     source = network("transformer")
     samples = synthetic_samples(source.io, 8, 0)
-    made = run_all(source, run_step, samples)
-    again = run_step(step, made[ROUTES[step][0]], samples if step in CALIBRATING else None)
-    assert again.sha256 == made[step].sha256
+    first, second = (run_all(source, run_step, samples) for _ in range(2))
+    assert {name: made.sha256 for name, made in first.items()} == {name: made.sha256 for name, made in second.items()}
 
 
 def test_efficientnet_lite0(

@@ -1,0 +1,57 @@
+"""What a recipe says of a model's inputs, held against what the model's file says: for formats whose files know
+shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from edgekit.artifact import Tensor
+from edgekit.errors import InputError
+from edgekit.formats import Declared
+
+
+def declare_inputs(path: Path, inputs: Sequence[Tensor], declared: Declared) -> tuple[Tensor, ...]:
+    """The inputs of the file with their free sizes filled and their layout: as declared, else NCHW where there are four
+    axes. A free first size alone is a batch of 1.
+
+    Raises:
+        InputError: an input is declared that the file has not, or otherwise than it is, or not where sizes are free.
+    """
+    names = [tensor.name for tensor in inputs]
+    for name in (*declared.shapes, *declared.layouts):
+        if name not in names:
+            raise InputError(
+                f"{path.name} has no input `{name}`; its inputs are {', '.join(names)}",
+                where=str(path),
+                remedy="correct the names under model.inputs",
+                code="unknown_input",
+            )
+    return tuple(_declare(path, tensor, declared) for tensor in inputs)
+
+
+def _declare(path: Path, tensor: Tensor, declared: Declared) -> Tensor:
+    own, wanted = tensor.shape, declared.shapes.get(tensor.name)
+    if wanted is not None:
+        if len(own) != len(wanted) or any(a is not None and a != b for a, b in zip(own, wanted, strict=True)):
+            raise InputError(
+                f"input `{tensor.name}` of {path.name} is {_times(own)}, not {_times(wanted)}",
+                where=str(path),
+                code="wrong_shape",
+            )
+        own = tuple(wanted)
+    elif None in own[1:]:
+        raise InputError(
+            f"input `{tensor.name}` of {path.name} has free sizes: {_times(own)}",
+            where=str(path),
+            remedy=f"declare them: model.inputs: {{{tensor.name}: {{shape: [...]}}}}",
+            code="inputs_not_declared",
+        )
+    shape = tuple(1 if size is None else size for size in own)
+    return replace(tensor, shape=shape, layout=declared.layouts.get(tensor.name, "NCHW" if len(shape) == 4 else None))
+
+
+def _times(shape: Sequence[int | None]) -> str:
+    """``1x3x?x224``; a question mark for a free size."""
+    return "x".join("?" if size is None else str(size) for size in shape) or "a scalar"

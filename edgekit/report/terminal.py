@@ -8,12 +8,15 @@ from typing import Any
 from edgekit.report import figures
 from edgekit.report.failures import count_outputs, find_failures
 
+SIMULATED = "simulated: measured here, not in the device's own runtime"
 COLOURS = {"pass": "32", "fail": "31", "not measured": "33"}
 
 
 def render(report: dict[str, Any], folder: Path, *, recipe: str | None = None, colour: bool = False) -> str:
     """The whole text; ``folder`` is where ``report.json`` lies, and is put before every path."""
     parts = [outputs_table(report, colour=colour)]
+    if any(output["measurement"] and output["measurement"]["simulated"] for output in report["outputs"]):
+        parts[0] += f"\n{SIMULATED}"
     files = [output["artifact"]["path"] for output in report["outputs"] if output["artifact"]]
     if files:
         parts.append("\n".join(str(folder / file) for file in files))

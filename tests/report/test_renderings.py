@@ -10,6 +10,7 @@ import pytest
 
 from edgekit.checks.measurement import Verdict
 from edgekit.engine.results import RunResult
+from edgekit.errors import Interrupted
 from edgekit.plan import Plan
 from edgekit.report import junit, markdown, terminal
 from edgekit.report.document import build_report
@@ -93,3 +94,18 @@ def test_strict_makes_failures_of_what_was_not_measured(plan: Plan, result: RunR
         strict, folder
     )
     assert "not measured, or too few samples to tell" in terminal.render(strict, folder)
+
+
+def test_outputs_of_a_run_that_was_stopped(plan: Plan, result: RunResult, folder: Path) -> None:
+    """Nothing failed by itself: what stopped the run is what is said of every output."""
+    nodes = tuple(replace(node, status="skipped", artifact=None, verdicts=(), error=None) for node in result.nodes)
+    outputs = tuple(
+        replace(output, artifact=None, verdicts=(), verdict="fail", exit_code=130, lost_at=None)
+        for output in result.outputs
+    )
+    error = Interrupted("interrupted", where="step tflite_int8").to_dict()
+    stopped = replace(result, nodes=nodes, outputs=outputs, exit_code=130, error=error)
+    text = terminal.render(build_report(plan, stopped, folder), folder)
+    assert "android-cpu/fp16, coral/int8, openvino-cpu/int8: not made: interrupted" in text
+    assert terminal.last_line(build_report(plan, stopped, folder), folder).startswith("0 of 3 pass, 3 fail; ")
+    assert "**The run stopped**: interrupted" in markdown.render(build_report(plan, stopped, folder), folder)

@@ -37,6 +37,18 @@ def torch_source(
     return lambda name: artifact_at(networks_file, "torch", shapes=networks.INPUTS[name], build=Build(name))
 
 
+@pytest.fixture(scope="session")
+def files(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """detector.pt2, detector.pt (TorchScript), and the image they were made with."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("torch")
+    module, image = networks.detector(), torch.randn(networks.INPUTS["detector"]["image"])
+    torch.export.save(torch.export.export(module, (image,)), folder / "detector.pt2")
+    torch.jit.trace(module, image).save(str(folder / "detector.pt"))
+    return folder
+
+
 @pytest.fixture
 def conv_model() -> Callable[..., Any]:
     """A ModelProto `y = conv(x)`, 4 to 6 channels, 3x3, on 8x10, with seeded weights; ``rename`` its tensors."""

@@ -230,3 +230,25 @@ def test_means_are_summed_as_they_come() -> None:
         assert found.dtype == expected.dtype and found.shape == expected.shape
         np.testing.assert_allclose(found, expected, atol=1e-6)
     assert aggregate((0,))[1] == 50, "nncf is as it was"
+
+
+# --- a model with a free batch ----------------------------------------------------------------------------------------
+
+
+def test_a_free_batch_is_fixed_at_one(tmp_path: Path, run_step: RunStep, sqnr: Sqnr) -> None:
+    weight = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4, 6, 6])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    free = write(model, tmp_path / "free.onnx")
+    samples = synthetic_samples(free.io, 8, 0)
+    fixed = run_step("onnx_simplify", free)
+    assert FORMATS.get("onnx").read_io(fixed.path, Declared()).outputs[0].shape == (1, 4, 6, 6)
+    for artifact in (fixed, run_step("onnx_to_openvino", free), run_step("onnx_to_openvino", fixed)):
+        assert sqnr(free, artifact, samples) > 100
+    assert sqnr(free, run_step("onnx_int8", free, samples), samples) > 30

@@ -68,7 +68,7 @@ def evaluate(arguments: argparse.Namespace, work: Path) -> float:
     for output in report["outputs"]:
         node = next(node for node in measured if output["output"] in node["outputs"] and _same(node, output))
         ours = samples / node["measurement"]["seconds"]
-        bare = measure_bare(work / "out" / output["artifact"]["path"], os.cpu_count() or 1)
+        bare = measure_bare(work / "out" / output["artifact"]["path"], os.cpu_count() or 1, samples)
         ratios.append(ours / bare)
         say(f"{output['output']:22s} {ours:7.0f} samples/s, bare runtime {bare:7.0f}, ratio {ratios[-1]:.2f}")
     say(f"slowest ratio {min(ratios):.2f} (limit 0.9)")

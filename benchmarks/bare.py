@@ -10,7 +10,7 @@ import numpy as np
 
 
 def measure_bare(path: Path, threads: int, samples: int, passes: int = 2) -> float:
-    """Samples per second of ``path`` (.onnx, .tflite, .xml), one at a time: the best of the passes. As in a measurement,
+    """Samples per second of ``path`` (.onnx, .tflite, .xml), one at a time: the best pass. As in a measurement,
     the time to load the file is part of it."""
     load = {".onnx": _onnx, ".tflite": _tflite, ".xml": _openvino}[path.suffix]
     seconds = []

@@ -7,12 +7,14 @@ those.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgekit.errors import InputError
 from edgekit.formats.tflite_flatbuffer import IDENTIFIER
 from edgekit.formats.tflite_operators import CUSTOM, operator_by_number, operator_number
 from edgekit.graph import Quantization
@@ -28,11 +30,18 @@ _NAMES = {number: name for name, number in _TYPES.items()}
 
 
 def load_model(source: Path | bytes) -> Model:
-    """The whole file as objects, every constant inside."""
+    """The whole file as objects, every constant inside.
+
+    Raises:
+        InputError: the file is damaged where ``tflite_flatbuffer`` does not look (in the options of an operator).
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     data = source.read_bytes() if isinstance(source, Path) else bytes(source)
-    model = schema.ModelT.InitFromPackedBuf(data)
+    try:
+        model = schema.ModelT.InitFromPackedBuf(data)
+    except (struct.error, IndexError, ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"the TensorFlow Lite model is damaged ({error})", code="invalid_model") from error
     for buffer in model.buffers:
         if buffer.data is None and buffer.offset > 1 and buffer.size > 0:
             buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)

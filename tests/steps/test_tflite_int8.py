@@ -385,6 +385,28 @@ def test_nan_in_an_activation_names_tensor_and_sample(
         quantize(source(models.classifier()), Poisoned(IMAGES))
 
 
+def test_a_quantized_model_is_not_quantized_again(
+    source: Callable[[bytes], Artifact], quantize: Callable[..., Artifact]
+):
+    artifact = quantize(source(models.classifier()))
+    with pytest.raises(InputError, match="compressed already: its tensor `image` is int8") as error:
+        quantize(artifact)
+    assert error.value.remedy == "start from the float32 model"
+
+
+def test_options_that_lead_out_of_the_file_are_an_input_error(
+    source: Callable[[bytes], Artifact], quantize: Callable[..., Artifact], tmp_path: Path
+):
+    artifact = source(models.classifier())
+    data = bytearray(artifact.path.read_bytes())
+    table = read_model(artifact.path).main.operators[0].options
+    assert table is not None
+    data[table[1] : table[1] + 4] = (0x7FFFFFF0).to_bytes(4, "little")  # where its vtable is said to lie
+    artifact.path.write_bytes(data)
+    with pytest.raises(InputError, match="damaged"):
+        quantize(artifact)
+
+
 def test_no_samples_is_an_input_error(source: Callable[[bytes], Artifact], tmp_path: Path):
     step = STEPS.get("tflite_int8")
     for samples in (None, Samples(IMAGES, count=0)):

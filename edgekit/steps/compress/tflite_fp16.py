@@ -29,7 +29,7 @@ class Options(StepOptions):
 def tflite_fp16(context: Context, artifact: Artifact, options: Options) -> Produced:
     """Store the weights of convolutions and matrix products as float16, each behind a DEQUANTIZE."""
     litert = import_quantizer()
-    quantizer = litert.quantizer.Quantizer(str(artifact.path))
+    quantizer = litert.quantizer.Quantizer(save_model(load_model(artifact.path)))
     qtyping = litert.qtyping
     quantizer.update_quantization_recipe(
         regex=".*",

@@ -106,6 +106,15 @@ def _prepare(path: Path, threads: int) -> bytes:
     """The file with fixed shapes and one signature by the artifact's own names: the quantizer needs both, and not every
     tool writes them."""
     stored = read_model(path)
+    load_model(stored.data)  # what is damaged must not reach the runtime
+    small = [tensor for tensor in stored.main.tensors if tensor.scale or tensor.dtype in ("float16", "bfloat16")]
+    if small:
+        raise InputError(
+            f"the model is compressed already: its tensor `{small[0].name}` is {small[0].dtype}",
+            where=path.name,
+            remedy="start from the float32 model",
+            code="already_quantized",
+        )
     data, loose = fix_shapes(stored, threads)
     if loose is not None:
         raise StepError(

@@ -151,6 +151,19 @@ def test_quickstart_once_more(
     assert min(times) < 1.5
 
 
+def test_the_same_input_gives_the_same_files(
+    quickstart: Run, edgekit_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    arguments = [*quickstart.arguments[:-1], str(tmp_path / "again"), "--no-cache", "--no-eval"]
+    assert edgekit_command(*arguments, cwd=tmp_path).returncode == 0
+    again = json.loads((tmp_path / "again" / "report.json").read_text())
+    hashes = [
+        {node["id"]: node["artifact"]["sha256"] for node in report["nodes"]} for report in (quickstart.report, again)
+    ]
+    assert hashes[0] == hashes[1]
+    assert {node["status"] for node in again["nodes"]} == {"done"}
+
+
 def test_the_common_prefix_runs_once(quickstart: Run) -> None:
     steps = [node["step"] for node in quickstart.report["nodes"]]
     assert [steps.count(name) for name in sorted(EXACT)] == [1, 1, 1, 1]

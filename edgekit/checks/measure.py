@@ -257,6 +257,7 @@ def _summarize(
         simulated=simulated,
         seconds=time.perf_counter() - started,
         nonfinite=int(records.nonfinite.sum()),
+        share=task.share and value is not None,
     )
 
 
@@ -272,13 +273,14 @@ def _value(scores: np.ndarray | None, task: Task, seed: int) -> tuple[float | No
 def _drop(
     source: np.ndarray | None, scores: np.ndarray | None, task: Task, seed: int
 ) -> tuple[float | None, Interval | None]:
-    """In points: source minus artifact, paired on the samples."""
+    """Source minus artifact, paired on the samples: in points of a share, else in the metric's unit."""
     if source is None or scores is None:
         return None, None
     columns = source.shape[1]
+    unit = 100.0 if task.share else 1.0
 
     def difference(means: np.ndarray) -> np.ndarray:
-        return 100.0 * (task.aggregate(means[..., :columns]) - task.aggregate(means[..., columns:]))
+        return unit * (task.aggregate(means[..., :columns]) - task.aggregate(means[..., columns:]))
 
     paired = np.concatenate([source, scores], axis=1)
     low, high = bootstrap(paired, difference, seed=seed)

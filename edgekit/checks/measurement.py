@@ -7,6 +7,9 @@ from typing import Any
 
 Interval = tuple[float, float]
 
+#: Of what a measurement says: it enters its key, so that one which an older edgekit kept is taken anew.
+VERSION = 2
+
 
 @dataclass(frozen=True)
 class Latency:
@@ -19,11 +22,12 @@ class Latency:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Shares are 0..1, drops are points (0.01 of a share metric), SQNR is dB, seconds are wall-clock.
+    """Shares are 0..1, drops are points (0.01 of a share metric, else its unit), SQNR is dB, seconds are wall-clock.
 
     ``data`` is ``evaluate`` or ``synthetic``. ``simulated``: not taken in the device's own runtime. ``metric``,
     ``value``, ``interval`` and the drops are None without labels; ``agreement`` where the task has no decision; all
     comparisons are None for the source model itself. ``nonfinite`` counts samples with NaN or infinity in an output.
+    ``share`` says that ``value`` is a share (0..1), to be read as per cent; the task knows.
     """
 
     metric: str | None
@@ -41,6 +45,7 @@ class Measurement:
     simulated: bool
     seconds: float
     nonfinite: int = 0
+    share: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

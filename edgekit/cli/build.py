@@ -176,7 +176,7 @@ class _Switches:
 
 def _build(flags: Flags, sections: dict[str, Any], switches: _Switches) -> int:
     """Make the recipe, and print it, or carry it out and say what to feed the files."""
-    from edgekit.cli.execution import Wishes, carry_out
+    from edgekit.cli.execution import RESOLVED, Wishes, carry_out
     from edgekit.cli.feeding import feeding_text
     from edgekit.devices import load_profiles
     from edgekit.plan import build_plan
@@ -192,14 +192,15 @@ def _build(flags: Flags, sections: dict[str, Any], switches: _Switches) -> int:
         if flags.recipe is None:
             error.remedy = FLAG_REMEDIES.get(error.word, error.remedy)
         raise
+    out = switches.out or Path("edgekit-out") / plan.name
     wishes = Wishes(
-        out=switches.out or Path("edgekit-out") / plan.name,
+        out=out,
         jobs=switches.jobs,
         use_cache=switches.use_cache,
         evaluate=switches.evaluate,
         strict=switches.strict,
         as_json=switches.as_json,
-        recipe=None if flags.recipe is None else str(flags.recipe),
+        recipe=str(out / RESOLVED),
     )
     result = carry_out(plan, recipe.to_yaml(), wishes)
     made = [output.artifact for output in result.outputs if output.artifact is not None]

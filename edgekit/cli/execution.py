@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from edgekit.report.write import Request
 
 
+RESOLVED = "recipe.resolved.yaml"
+
+
 @dataclass(frozen=True)
 class Wishes:
-    """What the command line asks of a run. ``recipe`` is the recipe's file as it was named (None: made from flags)."""
+    """What the command line asks of a run. ``recipe`` is the recipe's file as it was named, or the resolved one in the
+    output folder where flags said more than a file: further commands are to see the same data."""
 
     out: Path
     jobs: int | None = None
@@ -74,7 +78,7 @@ def write_everything(plan: Plan, result: RunResult, report: dict[str, Any], reso
     from edgekit.report.write import write_text, write_view, write_views
 
     write_views(report, wishes.out, wishes.recipe)
-    write_text(wishes.out / "recipe.resolved.yaml", resolved)
+    write_text(wishes.out / RESOLVED, resolved)
     for request in wishes.views:
         there = build_report(plan, result, request.path.parent) if request.view == "json" else report
         write_view(there, request, wishes.out, wishes.recipe)

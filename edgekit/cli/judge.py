@@ -233,6 +233,7 @@ def evaluation(model: str, artifact: Artifact, found: Measurement) -> dict[str, 
                 "metric",
                 "value",
                 "interval",
+                "share",
                 "latency_ms",
                 "drop_points",
                 "drop_points_interval",
@@ -257,9 +258,8 @@ def evaluation_text(
     if info is not None and info.get("input_range"):
         low, high = info["input_range"]
         rows.append(("input", f"prepared samples reach from {low:.4g} to {high:.4g}"))
-    if found.value is not None and found.interval is not None:
-        low, high = found.interval
-        rows.append((str(found.metric), f"{figures.metric(found.value)} ({low:.4f} .. {high:.4f}, 95 %)"))
+    if found.value is not None:
+        rows.append((f"{found.metric} (95 %)", figures.metric(found.to_dict())))
     if compared:
         rows.append(("drop in points", figures.points(found.drop_points, found.drop_points_interval)))
         rows.append(("agreement", figures.share(found.agreement)))
@@ -303,7 +303,7 @@ def comparison_text(document: dict[str, Any]) -> str:
         ("latency here", *(figures.milliseconds(m["latency_ms"] and m["latency_ms"]["median"]) for m in (a, b))),
     ]
     if b["metric"]:
-        rows.append((b["metric"], figures.metric(a["value"]), figures.metric(b["value"])))
+        rows.append((f"{b['metric']} (95 %)", figures.metric(a), figures.metric(b)))
     kind = "random samples" if document["data"] == "synthetic" else "samples"
     facts = [
         ("compared on", f"{document['samples']} {kind}"),

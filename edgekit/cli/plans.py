@@ -16,7 +16,7 @@ def plan_text(plan: Plan) -> str:
     parts.append(pairs(_inputs(plan)))
     parts.extend(_node(plan, node) for node in plan.nodes)
     rows = [(output.name, output.node, _gates(output.gates)) for output in plan.outputs]
-    parts.append(table(("output", "made by", "gates"), rows))
+    parts.append(table(("output", "made by", "gates"), rows) + f"\n{_default_gates()}")
     return "\n\n".join(parts)
 
 
@@ -45,7 +45,8 @@ def _node(plan: Plan, node: Node) -> str:
         kind = ["exact" if node.traits.exact else "lossy"] + ["calibrates"] * node.traits.calibrates
     head = f"{node.id}  ({', '.join([f'from {node.parent or plan.source.format}', *kind])})"
     rows = [(name, _value(value), node.origins.get(name, "")) for name, value in node.options.items()]
-    lines = [f"  for {', '.join(node.outputs)}"]
+    every = len(node.outputs) == len(plan.outputs) > 1
+    lines = ["  for every output" if every else f"  for {', '.join(node.outputs)}"]
     if rows:
         lines.extend("  " + line for line in table(("option", "value", "from"), rows).splitlines())
     if node.gates:
@@ -54,7 +55,15 @@ def _node(plan: Plan, node: Node) -> str:
 
 
 def _gates(gates: dict[str, float]) -> str:
-    return ", ".join(f"{name} {limit:g}" for name, limit in gates.items())
+    from edgekit.report.figures import gate_figure
+
+    return ", ".join(f"{name} {gate_figure(name, limit)}" for name, limit in gates.items())
+
+
+def _default_gates() -> str:
+    from edgekit.checks.gates import DEFAULT_GATES
+
+    return f"where the recipe does not say: {_gates(DEFAULT_GATES)}, as far as data and task allow"
 
 
 def _value(value: Any) -> str:

@@ -175,7 +175,7 @@ def _result(result: dict[str, Any]) -> str:
         parts.append(figures.size(artifact["bytes"]))
     if isinstance(measurement, dict):
         if measurement.get("value") is not None:
-            parts.append(f"{measurement['metric']} {figures.metric(measurement['value'])}")
+            parts.append(f"{measurement['metric']} {figures.metric(measurement)}")
         if measurement.get("agreement") is not None:
             parts.append(f"agreement {figures.share(measurement['agreement'])}")
         if measurement.get("sqnr_db") is not None:

@@ -75,7 +75,7 @@ def run(
       edgekit run lite0.yaml --dry-run
       edgekit run lite0.yaml --strict --report junit=results/edgekit.xml
     """
-    from edgekit.cli.execution import Wishes, carry_out
+    from edgekit.cli.execution import RESOLVED, Wishes, carry_out
     from edgekit.cli.plans import plan_text
     from edgekit.devices import load_profiles
     from edgekit.plan import build_plan
@@ -93,8 +93,9 @@ def run(
         else:
             answer(plan_text(plan))
         return 0
+    out = out or Path("edgekit-out") / plan.name
     wishes = Wishes(
-        out=out or Path("edgekit-out") / plan.name,
+        out=out,
         jobs=jobs,
         keep_going=keep_going,
         use_cache=not no_cache,
@@ -102,6 +103,6 @@ def run(
         strict=strict,
         views=views,
         as_json=as_json,
-        recipe=str(recipe),
+        recipe=str(out / RESOLVED if set_ else recipe),
     )
     return carry_out(plan, loaded.to_yaml(), wishes).exit_code

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifact import hash_value
+from edgekit.checks import measurement
 from edgekit.engine.keys import Inputs, versions_of
 from edgekit.engine.reading import DataTask, SourceTask
 from edgekit.engine.task import DoneTasks, Job, Result, Surroundings, Task
@@ -37,6 +38,7 @@ class ReferenceTask(Task):
         source = done["source"].artifact
         return {
             "kind": "reference",
+            "version": measurement.VERSION,
             "artifact": source.sha256,
             "io": hash_value(source.io.to_dict()),
             "data": evaluation_inputs(self._around.plan, done, self._synthetic),
@@ -128,6 +130,7 @@ class MeasureTask(Task):
         reference = done["reference"]
         return {
             "kind": "measurement",
+            "version": measurement.VERSION,
             "artifact": artifact.sha256,
             "io": hash_value(artifact.io.to_dict()),
             "reference": reference.result.get("sha256") or reference.key,

@@ -25,6 +25,7 @@ def schema() -> Schema:
     properties: dict[str, Schema] = {
         "edgekit": {"const": 1, "description": "the version of the recipe language"},
         "name": {"type": "string", "description": "names the output folder; default: the file's stem"},
+        "base": {"type": "string", "description": "where relative paths start; default: the recipe's own folder"},
         "vars": {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
         "model": _model(definitions),
         "preprocess": _preprocess(definitions),

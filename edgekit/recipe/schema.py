@@ -191,10 +191,12 @@ class Entry(Written):
 
 
 class Recipe(Written):
-    """A recipe with everything spelled out: absolute paths, complete preprocessing words, limits as numbers."""
+    """A recipe with everything spelled out: absolute paths, complete preprocessing words, limits as numbers. ``base``:
+    the folder that relative paths start from, by default the recipe's own."""
 
     edgekit: Literal[1]
     name: str
+    base: str = Field(min_length=1)
     vars: dict[str, str | int | float | bool] = Field(default_factory=dict)
     model: Model
     preprocess: list[dict[str, Any]] = Field(default_factory=list)
@@ -215,8 +217,11 @@ class Recipe(Written):
 
     @property
     def sha256(self) -> str:
-        """The hash of all that the recipe says, spelled out (not of its spelling, comments or variables)."""
-        return hash_value(self.model_dump(mode="json", exclude={"vars"}))
+        """The hash of all that the recipe says, spelled out (not of its spelling, comments or variables, nor of where
+        the folder lies that holds it and its files)."""
+        from edgekit.recipe.portable import portable
+
+        return hash_value(portable(self))
 
     def place(self, *path: str | int) -> Place:
         """Where the value at ``path`` was written (the nearest map above it for a default)."""

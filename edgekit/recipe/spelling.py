@@ -204,7 +204,9 @@ def _spell_out_entry(entry: Node, mistakes: list[Mistake]) -> None:
 
 
 def make_paths_absolute(tree: Node, folders: Folders, led: set[int]) -> None:
-    """Make the recipe's paths absolute: from the file's folder, or from the working folder where a flag wrote them."""
+    """Make the recipe's paths absolute: from ``base`` (the file's own folder where it says none, which is then put
+    there), or from the working folder where a flag wrote them."""
+    folders = Folders(_base(tree, folders, led), folders.flags)
     for path in (
         ("model", "file"),
         ("model", "weights", "path"),
@@ -218,25 +220,38 @@ def make_paths_absolute(tree: Node, folders: Folders, led: set[int]) -> None:
             continue
         folder = folders.flags if node.flag and id(node) not in led else folders.file
         if path == ("model", "weights", "path") and not node.flag:
-            folder = _folder_of_package(tree.get("model", "weights", "package")) or folder
+            package = tree.get("model", "weights", "package")
+            folder = folder_of_package(package.value if package is not None else None) or folder
         file, factory = split_factory(node.value)
         full = Path(folder, Path(file).expanduser())
         absolute = _tidy(full)
         node.value = f"{absolute}:{factory}" if factory is not None else absolute
 
 
-def _folder_of_package(package: Node | None) -> Path | None:
+def _base(tree: Node, folders: Folders, led: set[int]) -> Path:
+    node = tree.get("base")
+    if node is None:
+        node = Node(str(folders.file), tree.place)
+        tree.set("base", node)
+    if not isinstance(node.value, str) or node.value in ("", UNFILLED):
+        return folders.file
+    start = folders.flags if node.flag and id(node) not in led else folders.file
+    node.value = _tidy(Path(start, Path(node.value).expanduser()))
+    return Path(node.value)
+
+
+def folder_of_package(package: object) -> Path | None:
     """Where an installed package lies, found without importing it; one that is not installed is taken to belong beside
     the others, so that its files are missing there."""
     import importlib.util
     import sysconfig
 
-    if package is None or not isinstance(package.value, str) or not package.value.isidentifier():
+    if not isinstance(package, str) or not package.isidentifier():
         return None
-    found = importlib.util.find_spec(package.value)
+    found = importlib.util.find_spec(package)
     if found is not None and found.submodule_search_locations:
         return Path(next(iter(found.submodule_search_locations)))
-    return Path(sysconfig.get_path("purelib")) / package.value
+    return Path(sysconfig.get_path("purelib")) / package
 
 
 def _tidy(path: Path) -> str:

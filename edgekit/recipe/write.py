@@ -37,6 +37,7 @@ def plain(recipe: Recipe) -> dict[str, Any]:
     sections: dict[str, Any] = {
         "edgekit": recipe.edgekit,
         "name": recipe.name,
+        "base": recipe.base,
         "model": model,
         "preprocess": _preprocess(recipe.preprocess),
         "data": data,

@@ -63,7 +63,8 @@ def _failure(
         return Failure(output["output"], None, f"not made: {visible(stopped['message'])}", (), None)
     if broken is not None and broken["status"] == "failed":
         return _of_error(output, broken, folder)
-    if broken is not None and output["artifact"] is None:
+    own = any(verdict["result"] == "fail" for verdict in output["verdicts"])
+    if broken is not None and (output["artifact"] is None or not own):
         return _of_gates(output, broken, broken["verdicts"], nodes, folder, recipe)
     lost_at = nodes.get(output["lost_at"] or "")
     return _of_gates(output, lost_at, output["verdicts"], nodes, folder, recipe)
@@ -104,9 +105,10 @@ def _of_gates(
     open_ = [verdict for verdict in verdicts if verdict["result"] != "pass" or verdict["settled"] is False]
     figures = tuple(gate_text(verdict) for verdict in missed or open_)
     if missed:
-        names = ", ".join(verdict["gate"] for verdict in missed)
+        names = [verdict["gate"] for verdict in missed]
+        listed = ", ".join(names[:-1]) + (" and " if names[1:] else "") + names[-1]
         place = f"lost at {node['id']}" if node else "in the file itself"
-        summary = f"misses {names}, {place}"
+        summary = f"misses {listed}, {place}"
     elif open_:
         summary = "not measured, or too few samples to tell (--strict)"
     else:

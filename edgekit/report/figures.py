@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from edgekit.checks.gates import GATES
+
 NONE = "-"
-SHARE_GATES = ("min_agreement", "min_mapped_operators", "min_mapped_macs")
+# More decimals than usual at most, to tell a figure from a limit.
+MOST_DECIMALS = 6
 
 
 def size(count: int | None) -> str:
@@ -33,23 +37,26 @@ def seconds(value: float | None) -> str:
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
 
 
-def share(value: float | None) -> str:
-    """A share as per cent with one decimal; never ``100.0 %`` for what is not all."""
-    if value is None:
+def share(value: float | None, digits: int = 1) -> str:
+    """A share as per cent, by default with one decimal; never ``100.0 %`` for what is not all."""
+    return NONE if value is None else f"{_per_cent(value, digits)} %"
+
+
+def decibels(value: float | None, digits: int = 1) -> str:
+    return NONE if value is None else f"{value:.{digits}f} dB"
+
+
+def metric(measurement: Mapping[str, Any] | None) -> str:
+    """The task's own figure with its 95 % interval: a share as ``82.6 % (79.9 .. 85.0)``, another in its own unit."""
+    if measurement is None or measurement["value"] is None:
         return NONE
-    text = f"{value * 100:.1f}"
-    if text == "100.0" and value < 1:
-        text = "99.9"
-    return f"{text} %"
-
-
-def decibels(value: float | None) -> str:
-    return NONE if value is None else f"{value:.1f} dB"
-
-
-def metric(value: float | None) -> str:
-    """The task's own figure, in its own unit."""
-    return NONE if value is None else f"{value:.4f}"
+    value, interval = measurement["value"], measurement["interval"]
+    is_share = measurement["share"]
+    text = share(value) if is_share else f"{value:.4f}"
+    if interval is None:
+        return text
+    low, high = (_per_cent(bound, 1) if is_share else f"{bound:.4f}" for bound in interval)
+    return f"{text} ({low} .. {high})"
 
 
 def points(value: float | None, interval: Any = None) -> str:
@@ -66,21 +73,20 @@ def milliseconds(value: float | None) -> str:
     return NONE if value is None else f"{value:.3g} ms"
 
 
-def gate_figure(gate: str, value: float | None) -> str:
-    """A figure in the unit of the gate that judges it: ``max_drop`` in points, ``max_bytes`` as a size ..."""
+def gate_figure(gate: str, value: float | None, more: int = 0) -> str:
+    """A figure in the unit of the gate that judges it: ``max_drop`` in points, ``max_bytes`` as a size ...; with
+    ``more`` decimals than usual."""
     if value is None:
         return "not measured"
     if gate == "max_drop":
-        return f"{_signed(value)} points"
+        return f"{_signed(value, 2 + more)} points"
     if gate == "min_sqnr_db":
-        return decibels(value)
+        return decibels(value, 1 + more)
     if gate == "max_bytes":
-        return size(int(value))
+        return f"{int(value)} B" if more else size(int(value))
     if gate == "max_latency_ms":
-        return milliseconds(value)
-    if gate in SHARE_GATES:
-        return share(value)
-    return metric(value)
+        return f"{value:.{3 + more}g} ms"
+    return share(value, 1 + more) if GATES[gate].share else f"{value:.{4 + more}f}"
 
 
 def visible(text: str) -> str:
@@ -89,17 +95,38 @@ def visible(text: str) -> str:
 
 
 def gate_text(verdict: dict[str, Any]) -> str:
-    """One verdict in words: ``max_drop 1.00 points: 2.10 points (1.20 .. 3.00), fail``."""
-    gate = verdict["gate"]
-    value = gate_figure(gate, verdict["value"])
-    if verdict["value"] is not None and verdict["interval"] is not None:
-        unit = gate_figure(gate, 0.0).removeprefix(gate_figure(gate, 0.0).split()[0])
-        low, high = (gate_figure(gate, bound).removesuffix(unit) for bound in verdict["interval"])
+    """One verdict in words: ``max_drop 2.10 points (1.20 .. 3.00), limit 1.00 points, fail``.
+
+    The figure gets as many decimals as it takes to tell it from a limit that it is not equal to."""
+    gate, figure, limit = verdict["gate"], verdict["value"], verdict["limit"]
+    if figure is None:
+        return f"{gate} not measured, limit {gate_figure(gate, limit)}"
+    more = _decimals_to_tell(gate, figure, limit)
+    value = gate_figure(gate, figure, more)
+    if verdict["interval"] is not None:
+        unit = value[value.index(" ") :]
+        low, high = (gate_figure(gate, bound, more).removesuffix(unit) for bound in verdict["interval"])
         value += f" ({low} .. {high})"
     settled = ", not settled" if verdict["settled"] is False else ""
-    return f"{gate} {gate_figure(gate, verdict['limit'])}: {value}, {verdict['result'].replace('_', ' ')}{settled}"
+    return f"{gate} {value}, limit {gate_figure(gate, limit, more)}, {verdict['result']}{settled}"
 
 
-def _signed(value: float) -> str:
-    text = f"{value:.2f}"
-    return "0.00" if text == "-0.00" else text
+def _decimals_to_tell(gate: str, figure: float, limit: float) -> int:
+    """How many more decimals than usual it takes to see that two figures differ."""
+    for more in range(MOST_DECIMALS):
+        if figure == limit or gate_figure(gate, figure, more) != gate_figure(gate, limit, more):
+            return more
+    return MOST_DECIMALS
+
+
+def _per_cent(value: float, digits: int) -> str:
+    """Rounded, but down where that would make ``100.0`` of what is not all."""
+    text = f"{value * 100:.{digits}f}"
+    if float(text) == 100 and value < 1:
+        text = f"{100 - 10.0**-digits:.{digits}f}"
+    return text
+
+
+def _signed(value: float, digits: int = 2) -> str:
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text

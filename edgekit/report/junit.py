@@ -19,14 +19,14 @@ from edgekit.report.terminal import last_line
 FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def render(report: dict[str, Any], folder: Path) -> str:
-    """The XML text, with its declaration."""
+def render(report: dict[str, Any], folder: Path, recipe: str | None = None) -> str:
+    """The XML text, with its declaration; ``recipe`` is the recipe's file, for the commands in it."""
     root = ElementTree.Element("testsuites")
     suite = ElementTree.SubElement(root, "testsuite")
     _add_properties(suite, report)
+    failures = find_failures(report, folder, recipe)
     for node in report["nodes"]:
-        _add_node(suite, report, node)
-    failures = find_failures(report, folder)
+        _add_node(suite, report, node, next((found.command for found in failures if found.step == node["id"]), None))
     for output in report["outputs"]:
         command = next((found.command for found in failures if output["output"] in found.output.split(", ")), None)
         _add_output(suite, report, output, command)
@@ -62,17 +62,19 @@ def _add_properties(suite: ElementTree.Element, report: dict[str, Any]) -> None:
         ElementTree.SubElement(properties, "property", name=name, value=_clean(str(value)))
 
 
-def _add_node(suite: ElementTree.Element, report: dict[str, Any], node: dict[str, Any]) -> None:
+def _add_node(suite: ElementTree.Element, report: dict[str, Any], node: dict[str, Any], command: str | None) -> None:
     case = _case(suite, f"{report['recipe']['name']}.steps", node["id"], node["seconds"])
     missed = [verdict for verdict in node["verdicts"] if verdict["result"] == "fail"]
     if node["status"] == "failed":
         error = node["error"] or {}
-        lines = [f"{key}: {error[key]}" for key in ("where", "remedy", "log") if error.get(key)]
+        said = (("where", "where"), ("do", "remedy"), ("log", "log"))
+        lines = [f"{name}: {error[key]}" for name, key in said if error.get(key)]
         _outcome(case, "error", error.get("message", "failed"), error.get("code", "step_failed"), lines)
     elif node["status"] == "skipped":
         _outcome(case, "skipped", node["reason"])
     elif missed:
-        _outcome(case, "failure", gate_text(missed[0]), "gate", [gate_text(verdict) for verdict in missed])
+        lines = [gate_text(verdict) for verdict in missed] + ([f"next: {command}"] if command else [])
+        _outcome(case, "failure", gate_text(missed[0]), "gate", lines)
 
 
 def _add_output(
@@ -89,11 +91,13 @@ def _add_output(
         strict = output["exit_code"] == 6 and (verdict["result"] == "not_measured" or verdict["settled"] is False)
         if verdict["result"] == "fail" or strict:
             lines = [text]
-            if output["lost_at"]:
+            if output["lost_at"] and verdict["result"] == "fail":
                 lines.append(f"lost at {output['lost_at']}")
+            message = "; ".join(lines)
             if command:
                 lines.append(f"next: {command}")
-            _outcome(case, "failure", text, "strict" if strict and verdict["result"] != "fail" else "gate", lines)
+            kind = "gate" if verdict["result"] == "fail" else "strict"
+            _outcome(case, "failure", message, kind, lines)
         elif verdict["result"] == "not_measured":
             _outcome(case, "skipped", text)
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from edgekit.report import figures
 from edgekit.report.failures import count_outputs, find_failures
-from edgekit.report.terminal import table_rows
+from edgekit.report.terminal import SIMULATED, has_simulated, table_rows
+
+NOT_MEASURED = dict.fromkeys(("drop_points", "drop_points_interval", "agreement", "sqnr_db"))
 
 
 def render(report: dict[str, Any], folder: Path, recipe: str | None = None) -> str:
@@ -16,6 +18,8 @@ def render(report: dict[str, Any], folder: Path, recipe: str | None = None) -> s
     parts = [f"## {_escape(name)}: {count_outputs(report)}"]
     parts.append(f"{figures.seconds(report['seconds'])}, exit {exit_code}{_data(report)}")
     parts.append(_table(table_rows(report)))
+    if has_simulated(report):
+        parts.append(SIMULATED)
     if report["error"]:
         parts.append(f"**The run stopped**: {_escape(report['error']['message'])}")
     parts.extend(_failure(failure) for failure in find_failures(report, folder, recipe))
@@ -37,9 +41,10 @@ def _failure(failure: Any) -> str:
 
 
 def _steps(report: dict[str, Any]) -> str:
-    rows: list[tuple[str, ...]] = [("step", "status", "why", "seconds", "size", "SQNR")]
+    header = ("step", "status", "why", "time", "size", "drop in points (95 %)", "agreement", "SQNR")
+    rows: list[tuple[str, ...]] = [header]
     for node in report["nodes"]:
-        artifact, measurement = node["artifact"], node["measurement"]
+        artifact, measurement = node["artifact"], node["measurement"] or NOT_MEASURED
         rows.append(
             (
                 node["id"],
@@ -47,7 +52,9 @@ def _steps(report: dict[str, Any]) -> str:
                 node["reason"],
                 figures.seconds(node["seconds"]),
                 figures.size(artifact["bytes"] if artifact else None),
-                figures.decibels(measurement["sqnr_db"] if measurement else None),
+                figures.points(measurement["drop_points"], measurement["drop_points_interval"]),
+                figures.share(measurement["agreement"]),
+                figures.decibels(measurement["sqnr_db"]),
             )
         )
     return f"<details><summary>{len(report['nodes'])} steps</summary>\n\n{_table(rows)}\n\n</details>"

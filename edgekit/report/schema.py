@@ -50,6 +50,7 @@ MEASUREMENT = _record(
     runtime=TEXT,
     simulated={"type": "boolean"},
     seconds=NUMBER,
+    share={"type": "boolean"},
 )
 VERDICT = _record(
     gate=TEXT,

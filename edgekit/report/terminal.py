@@ -15,7 +15,7 @@ COLOURS = {"pass": "32", "fail": "31", "not measured": "33"}
 def render(report: dict[str, Any], folder: Path, *, recipe: str | None = None, colour: bool = False) -> str:
     """The whole text; ``folder`` is where ``report.json`` lies, and is put before every path."""
     parts = [outputs_table(report, colour=colour)]
-    if any(output["measurement"] and output["measurement"]["simulated"] for output in report["outputs"]):
+    if has_simulated(report):
         parts[0] += f"\n{SIMULATED}"
     files = [output["artifact"]["path"] for output in report["outputs"] if output["artifact"]]
     if files:
@@ -50,7 +50,7 @@ def outputs_table(report: dict[str, Any], *, colour: bool = False) -> str:
 
 def table_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
     """The table's cells, its header first."""
-    header = ("output", "size", metric_name(report), "drop in points (95 %)", "agreement", "SQNR", "verdict")
+    header = ("output", "size", metric_header(report), "drop in points (95 %)", "agreement", "SQNR", "verdict")
     rows: list[tuple[str, ...]] = [header]
     source = report["source"]
     if source is not None:
@@ -71,11 +71,17 @@ def table_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
     return rows
 
 
-def metric_name(report: dict[str, Any]) -> str:
-    """The metric that the run's figures are in, or ``metric`` where nothing was measured against labels."""
+def has_simulated(report: dict[str, Any]) -> bool:
+    """Whether a figure in the table was not taken in the device's own runtime."""
+    return any(output["measurement"] and output["measurement"]["simulated"] for output in report["outputs"])
+
+
+def metric_header(report: dict[str, Any]) -> str:
+    """The metric that the run's figures are in with their interval: ``top1 (95 %)``; ``metric`` where nothing was
+    measured against labels."""
     measurements = [report["source"] and report["source"]["measurement"]]
     measurements += [output["measurement"] for output in report["outputs"]]
-    return next((found["metric"] for found in measurements if found and found["metric"]), "metric")
+    return next((f"{found['metric']} (95 %)" for found in measurements if found and found["metric"]), "metric")
 
 
 def _measured(measurement: dict[str, Any] | None) -> tuple[str, str, str, str]:
@@ -83,7 +89,7 @@ def _measured(measurement: dict[str, Any] | None) -> tuple[str, str, str, str]:
         return (figures.NONE,) * 4
     simulated = " simulated" if measurement["simulated"] else ""
     return (
-        figures.metric(measurement["value"]),
+        figures.metric(measurement),
         figures.points(measurement["drop_points"], measurement["drop_points_interval"]),
         figures.share(measurement["agreement"]) + simulated,
         figures.decibels(measurement["sqnr_db"]),

@@ -16,7 +16,7 @@ from edgekit.report.document import report_text
 # view -> (its file in the output folder, how it is made of the report, the folder before its paths, the recipe's file).
 VIEWS: dict[str, tuple[str, Callable[[dict[str, Any], Path, str | None], str]]] = {
     "json": ("report.json", lambda report, folder, recipe: report_text(report)),
-    "junit": ("junit.xml", lambda report, folder, recipe: junit.render(report, folder)),
+    "junit": ("junit.xml", junit.render),
     "markdown": ("summary.md", markdown.render),
 }
 

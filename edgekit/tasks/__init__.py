@@ -27,12 +27,15 @@ class TaskOptions(BaseModel):
 class Task:
     """What each task answers. An instance holds its options and the data set's class names (None without labels).
 
-    ``metric`` is the name of its figure, a share (0..1). ``proportion``: each sample's score is 0 or 1, so that the
-    value's interval is Wilson's. ``single``: a sample has one decision, so that agreement is a proportion too.
+    ``metric`` is the name of its figure. ``share``: the figure is a share (0..1), read as per cent, and a drop of it is
+    in points (0.01); else it has a unit of its own, and so has the drop. ``proportion``: each sample's score is 0 or 1,
+    so that the value's interval is Wilson's. ``single``: a sample has one decision, so that agreement is a proportion
+    too.
     """
 
     name: ClassVar[str]
     metric: ClassVar[str | None]
+    share: ClassVar[bool] = True
     proportion: ClassVar[bool]
     options_model: ClassVar[type[TaskOptions]]
     single: ClassVar[bool] = True
@@ -84,12 +87,18 @@ TASKS: Registry[type[Task]] = Registry("task", "edgekit.tasks")
 
 
 def task(
-    name: str, *, metric: str | None, proportion: bool = False, options: type[TaskOptions] = TaskOptions
+    name: str,
+    *,
+    metric: str | None,
+    share: bool = True,
+    proportion: bool = False,
+    options: type[TaskOptions] = TaskOptions,
 ) -> Callable[[type[Task]], type[Task]]:
     """Register the decorated class as a task."""
 
     def register(kind: type[Task]) -> type[Task]:
-        kind.name, kind.metric, kind.proportion, kind.options_model = name, metric, proportion, options
+        kind.name, kind.metric, kind.share, kind.proportion = name, metric, share, proportion
+        kind.options_model = options
         TASKS.add(name, kind, defined_in=kind)
         return kind
 

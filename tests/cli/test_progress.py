@@ -25,9 +25,18 @@ from edgekit.engine.events import Event, Failed, Finished, Note, Progress, Start
                 "measure",
                 2.0,
                 "cached",
-                result={"measurement": {"metric": "top1", "value": 0.5, "agreement": 0.999, "sqnr_db": 31.24}},
+                result={
+                    "measurement": {
+                        "metric": "top1",
+                        "value": 0.5,
+                        "interval": [0.471, 0.529],
+                        "share": True,
+                        "agreement": 0.999,
+                        "sqnr_db": 31.24,
+                    }
+                },
             ),
-            "[    2.0 s] measure onnx_int8: cached, top1 0.5000, agreement 99.9 %, 31.2 dB",
+            "[    2.0 s] measure onnx_int8: cached, top1 50.0 % (47.1 .. 52.9), agreement 99.9 %, 31.2 dB",
         ),
         (Failed("onnx_int8", "step", 2.0, "skipped", "data failed"), "[    2.0 s] onnx_int8: skipped, data failed"),
     ],

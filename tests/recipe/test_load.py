@@ -131,6 +131,89 @@ def test_the_hash_is_of_what_is_said_not_of_how(tmp_path: Path) -> None:
     assert load_recipe(write(tmp_path, SHORTEST.replace("size: 224", "size: 192"))).sha256 != first.sha256
 
 
+IN_A_CHECKOUT = """\
+edgekit: 1
+name: digits
+model:
+  file: ../samples/digits.py:build
+  weights: {path: ../samples/digits.safetensors, get: make weights}
+data:
+  evaluate: {path: ../../data/val}
+  calibrate: {path: calib}
+task: {name: classification, labels: labels.txt}
+preprocess: [{scale: {divide: 255}}]
+targets: [openvino-cpu]
+"""
+
+
+def test_the_hash_is_the_same_wherever_the_checkout_lies(tmp_path: Path) -> None:
+    hashes = set()
+    for place in ("a", "b/c/d", "work/main"):
+        folder = tmp_path / place / "recipes"
+        folder.mkdir(parents=True)
+        hashes.add(load_recipe(write(folder, IN_A_CHECKOUT)).sha256)
+        absolute = IN_A_CHECKOUT.replace("path: calib", f"path: {folder}/calib")
+        hashes.add(load_recipe(write(folder, absolute)).sha256)
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("digits.py:build", "digits.py:build_wide"),
+        ("../samples/digits.py", "../samples2/digits.py"),
+        ("../samples/digits.py", "samples/digits.py"),
+        ("../samples/digits.safetensors", "../samples/best/digits.safetensors"),
+        ("../../data/val", "../data/val"),
+        ("../../data/val", "/data/val"),
+        ("path: calib", "path: calib2"),
+        ("labels: labels.txt", "labels: ../labels.txt"),
+        ("name: digits", "name: digits2"),
+        ("divide: 255", "divide: 127.5"),
+    ],
+)
+def test_every_change_of_what_is_said_changes_the_hash(tmp_path: Path, old: str, new: str) -> None:
+    assert old in IN_A_CHECKOUT
+    first = load_recipe(write(tmp_path, IN_A_CHECKOUT)).sha256
+    assert load_recipe(write(tmp_path, IN_A_CHECKOUT.replace(old, new))).sha256 != first
+
+
+def test_far_paths_are_what_they_are(tmp_path: Path) -> None:
+    """Data outside the checkout stay the same data when the checkout moves, at whatever depth."""
+    text = IN_A_CHECKOUT.replace("../../data/val", "/nowhere/imagenet/val")
+    hashes = set()
+    for place in ("a/b/recipes", "a/b/c/d/recipes"):
+        (tmp_path / place).mkdir(parents=True)
+        hashes.add(load_recipe(write(tmp_path / place, text)).sha256)
+    assert len(hashes) == 1
+
+
+def test_weights_of_a_package_are_said_by_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = IN_A_CHECKOUT.replace("{path: ../samples/digits.safetensors,", "{package: some_weights, path: a.npz,")
+    hashes = set()
+    for place in ("one", "two/three/four/five"):
+        package = tmp_path / place / "some_weights"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(str(package.parent))
+            recipe = load_recipe(write(tmp_path, text))
+            assert recipe.model.weights is not None and recipe.model.weights.path == str(package / "a.npz")
+            hashes.add(recipe.sha256)
+    assert len(hashes) == 1
+
+
+def test_base_is_where_relative_paths_start(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "out"
+    elsewhere.mkdir()
+    first = load_recipe(write(tmp_path, SHORTEST))
+    moved = load_recipe(write(elsewhere, SHORTEST + "base: ..\n"))
+    assert (moved.base, moved.model, moved.data) == (str(tmp_path), first.model, first.data)
+    assert (moved.sha256, first.base) == (first.sha256, str(tmp_path))
+    with pytest.raises(RecipeError, match="base"):
+        load_recipe(write(tmp_path, SHORTEST + "base: [a]\n"))
+
+
 # (what is replaced in EVERYTHING, by what, LINE:COLUMN (empty: where the § stands), how the message begins)
 MISTAKES: list[tuple[str, str, str, str]] = [
     ("edgekit: 1\n", "", "1:1", "this lacks `edgekit`"),

@@ -30,10 +30,12 @@ MEASURED = Measurement(
     runtime="onnxruntime 1.23.0",
     simulated=False,
     seconds=1.5,
+    share=True,
 )
 LOSSY = replace(
     MEASURED,
     value=0.729,
+    interval=(0.698, 0.758),
     drop_points=2.1,
     drop_points_interval=(1.2, 3.0),
     agreement=0.9999,

@@ -15,6 +15,8 @@ from edgekit.plan import Plan
 from edgekit.report import junit, markdown, terminal
 from edgekit.report.document import build_report
 
+from ..junit_rules import faults
+
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 
 
@@ -33,7 +35,7 @@ def test_terminal(plan: Plan, result: RunResult, folder: Path) -> None:
 
 
 def test_junit(plan: Plan, result: RunResult, folder: Path) -> None:
-    expect("junit.xml", junit.render(build_report(plan, result, folder), folder))
+    expect("junit.xml", junit.render(build_report(plan, result, folder), folder, "lite0.yaml"))
 
 
 def test_markdown(plan: Plan, result: RunResult, folder: Path) -> None:
@@ -55,33 +57,55 @@ def test_colour_only_when_asked(plan: Plan, result: RunResult, folder: Path) -> 
     assert "\x1b[32mpass\x1b[0m" in terminal.outputs_table(report, colour=True)
 
 
-def test_junit_has_the_usual_structure(plan: Plan, result: RunResult, folder: Path) -> None:
-    """The rules of the strict schema: attributes, order of children, one outcome a case at most, true counts."""
-    root = ElementTree.fromstring(junit.render(build_report(plan, result, folder), folder))
-    assert root.tag == "testsuites"
-    (suite,) = root
-    children = [child.tag for child in suite]
-    assert children[0] == "properties"
-    assert children[-2:] == ["system-out", "system-err"]
-    assert set(children[1:-2]) == {"testcase"}
-    assert {"name", "id", "package", "hostname", "timestamp", "tests", "failures", "errors", "skipped", "time"} == set(
-        suite.attrib
-    )
-    assert suite.attrib["timestamp"] == "2026-01-02T03:04:05"
+def test_junit_keeps_the_rules_of_its_readers(plan: Plan, result: RunResult, folder: Path) -> None:
+    text = junit.render(build_report(plan, result, folder), folder, "lite0.yaml")
+    assert faults(text) == []
+    (suite,) = ElementTree.fromstring(text)
+    counts = {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")}
+    assert counts == {"tests": "10", "failures": "1", "errors": "1", "skipped": "2"}
     for case in suite.findall("testcase"):
-        assert {"classname", "name", "time"} == set(case.attrib)
-        assert len(case) <= 1
-        for outcome in case:
-            assert outcome.tag in ("failure", "error", "skipped")
-            assert outcome.attrib["message"]
-            assert outcome.tag == "skipped" or outcome.attrib["type"]
-    counts = {tag: len(suite.findall(f"testcase/{tag}")) for tag in ("failure", "error", "skipped")}
-    assert (int(suite.attrib["tests"]), counts) == (10, {"failure": 1, "error": 1, "skipped": 2})
-    assert suite.attrib["failures"] == suite.attrib["errors"] == "1"
-    failure = suite.find("testcase/failure")
+        assert all(outcome.get("message") for outcome in case)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        (' id="0"', "", "ant: <testsuite> lacks id"),
+        ("<system-err />", "", "ant: <testsuite> holds properties testcase "),
+        (' type="gate"', "", "ant: <failure> lacks type"),
+        ('tests="10"', 'tests="9"', "tests is 9, there are 10"),
+        ('timestamp="2026-01-02T03:04:05"', 'timestamp="2026-01-02T03:04:05Z"', "ant: <testsuite> timestamp="),
+        ('name="torch_to_onnx" time="0.000"', 'time="0.000"', "junit-10: <testcase> lacks name"),
+        ("<testsuites>", '<testsuites colour="red">', "junit-10: <testsuites> may not have colour"),
+    ],
+)
+def test_the_rules_find_what_breaks_them(
+    plan: Plan, result: RunResult, folder: Path, old: str, new: str, fault: str
+) -> None:
+    text = junit.render(build_report(plan, result, folder), folder)
+    assert old in text
+    assert any(found.startswith(fault) for found in faults(text.replace(old, new, 1)))
+
+
+def test_a_failure_in_junit_names_step_figures_and_command(plan: Plan, result: RunResult, folder: Path) -> None:
+    root = ElementTree.fromstring(junit.render(build_report(plan, result, folder), folder, "lite0.yaml"))
+    failure = root.find("testsuite/testcase/failure")
     assert failure is not None and failure.text is not None
-    assert "max_drop 1.00 points: 2.10 points (1.20 .. 3.00), fail" in failure.text
-    assert "lost at tflite_int8" in failure.text
+    figures = "max_drop 2.10 points (1.20 .. 3.00), limit 1.00 points, fail"
+    assert failure.get("message") == f"{figures}; lost at tflite_int8"
+    command = "edgekit compare edgekit-out/lite0/steps/b.tflite edgekit-out/lite0/steps/d.tflite --recipe lite0.yaml"
+    assert failure.text.splitlines() == [figures, "lost at tflite_int8", f"next: {command}"]
+
+
+def test_below_a_missed_gate_that_did_not_stop_the_branch(plan: Plan, result: RunResult, folder: Path) -> None:
+    """With --keep-going the output's own gates may hold: what failed is the step's."""
+    exact = Verdict("min_sqnr_db", 60.0, 41.5, None, "fail", None)
+    nodes = tuple(replace(n, verdicts=(exact,)) if n.node == "torch_to_onnx" else n for n in result.nodes)
+    first = replace(result.outputs[0], exit_code=1, verdict="fail", lost_at="torch_to_onnx")
+    report = build_report(plan, replace(result, nodes=nodes, outputs=(first,)), folder)
+    text = terminal.render(report, folder)
+    assert "android-cpu/fp16: misses min_sqnr_db, lost at torch_to_onnx\n  min_sqnr_db 41.5 dB, limit 60.0 dB" in text
+    assert faults(junit.render(report, folder)) == []
 
 
 def test_strict_makes_failures_of_what_was_not_measured(plan: Plan, result: RunResult, folder: Path) -> None:
@@ -90,9 +114,7 @@ def test_strict_makes_failures_of_what_was_not_measured(plan: Plan, result: RunR
     lenient = build_report(plan, replace(result, outputs=(first,)), folder)
     strict = build_report(plan, replace(result, outputs=(replace(first, exit_code=6),)), folder)
     assert "<failure" not in junit.render(lenient, folder)
-    assert '<failure message="max_drop 1.00 points: not measured, not measured" type="strict">' in junit.render(
-        strict, folder
-    )
+    assert '<failure message="max_drop not measured, limit 1.00 points" type="strict">' in junit.render(strict, folder)
     assert "not measured, or too few samples to tell" in terminal.render(strict, folder)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +147,8 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_at_once_with_its_place(name: str) -> None:
     text, message = REFUSED[name]
-    begun = time.perf_counter()
     with pytest.raises(RecipeError) as caught:
         read_text(text, "a.yaml")
-    assert time.perf_counter() - begun < 5
     assert caught.value.exit_code == 2
     (mistake,) = caught.value.mistakes
     assert message in mistake.message

@@ -45,15 +45,25 @@ def test_lines(event: Event, line: str | None) -> None:
     assert event_line(event) == line
 
 
+def wait_for_lines(capsys: pytest.CaptureFixture[str], count: int) -> list[str]:
+    """What was said, once it is so many lines; a minute is waited for them."""
+    said = ""
+    deadline = time.monotonic() + 60
+    while len(said.splitlines()) < count and time.monotonic() < deadline:
+        time.sleep(0.01)
+        said += capsys.readouterr().err
+    return said.splitlines()
+
+
 def test_a_long_job_gives_signs_of_life(capsys: pytest.CaptureFixture[str]) -> None:
     with PlainProgress(heartbeat=0.05) as listen:
         listen(Started("sleepy", "step", 0.0))
         listen(Progress("sleepy", "step", 0.0, 3, 12))
-        time.sleep(0.3)
+        said = wait_for_lines(capsys, 3)  # started, and two signs of life at least
         listen(Finished("sleepy", "step", 0.3, "done", 0.3))
-        quiet = len(capsys.readouterr().err.splitlines())
+        assert "sleepy: done" in capsys.readouterr().err
         time.sleep(0.2)
-    assert quiet >= 4  # started, two signs of life at least, finished
+    assert all(line.startswith("still running: sleepy (") for line in said[1:])
     assert capsys.readouterr().err == ""  # nothing runs, nothing is said
 
 
@@ -61,8 +71,7 @@ def test_signs_of_life_say_how_far(capsys: pytest.CaptureFixture[str]) -> None:
     with PlainProgress(heartbeat=0.05) as listen:
         listen(Started("sleepy", "step", 0.0))
         listen(Progress("sleepy", "step", 0.0, 3, 12))
-        time.sleep(0.2)
-    said = capsys.readouterr().err.splitlines()
+        said = wait_for_lines(capsys, 2)
     assert said[1].startswith("still running: sleepy (")
     assert said[1].endswith(", 3 of 12)")
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,19 @@ import psutil
 import pytest
 
 MAIN = Path(__file__).with_name("tiny_main.py")
-LONG = [["copy", None, {}], ["sleep", "copy", {"seconds": 30.0}]]
+# Longer than any test waits: a run that ends was ended.
+LONG = [["copy", None, {}], ["sleep", "copy", {"seconds": 3000.0}]]
+PATIENCE_SECONDS = 120
 
 
 def start(folder: Path, nodes: list[Any] = LONG, out: str = "out") -> subprocess.Popen[str]:
+    """A run in a process of its own, which is killed if a test hangs on it."""
     command = [sys.executable, str(MAIN), str(folder), json.dumps(nodes), out]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    guard = threading.Timer(PATIENCE_SECONDS, process.kill)
+    guard.daemon = True
+    guard.start()
+    return process
 
 
 def wait_for(process: subprocess.Popen[str], task: str) -> None:
@@ -46,10 +53,8 @@ def test_an_interrupted_run_ends_its_workers_and_leaves_nothing_half_made(
     wait_for(process, "sleep")
     children = psutil.Process(process.pid).children(recursive=True)
     assert children
-    began = time.monotonic()
     process.send_signal(number)
     answer = last_answer(process)
-    assert time.monotonic() - began < 10
     assert answer["exit_code"] == code and "step sleep" in answer["error"]["where"]
     assert answer["nodes"]["copy"][0] == "done" and answer["nodes"]["sleep"][0] == "skipped"
     assert not any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,9 +70,8 @@ def test_a_retired_child_goes_and_a_closed_pool_leaves_none() -> None:
     pool.retire("tiny-a")
     _, alive = psutil.wait_procs([one], timeout=10)
     assert not alive and two.is_running()
-    began = time.monotonic()
     pool.close()
-    assert not two.is_running() and time.monotonic() - began < 2, "an idle child ends at once"
+    assert not two.is_running()
 
 
 def test_a_child_that_dies_while_it_starts_is_not_started_ahead_again(tmp_path: Path) -> None:

@@ -38,7 +38,6 @@ def test_branches_in_two_workers_overlap_and_a_second_run_starts_none(tiny: Tiny
     second = tiny.run(plan, evaluate=False)
     assert [node.status for node in second.nodes] == ["cached"] * 3
     assert not any(isinstance(event, Started) for event in tiny.events)
-    assert second.seconds < 1
     made = [output.artifact.sha256 for output in second.outputs if output.artifact]
     assert made == [output.artifact.sha256 for output in first.outputs if output.artifact] and len(made) == 2
 
@@ -182,10 +181,10 @@ def test_a_model_that_guesses_ends_the_run(tiny: Tiny) -> None:
     x = np.random.default_rng(2).uniform(0.5, 1.5, (100, 4)).astype(np.float32)
     np.savez(tiny.folder / "guess.npz", x=x, y=labels)
     data = {"data": Data(evaluate=DataSource(tiny.folder / "guess.npz")), "task": TaskUse("classification")}
-    plan = tiny.plan(("copy", None, {}), ("sleep_b", "copy", {"seconds": 20.0}), **data)
+    plan = tiny.plan(("copy", None, {}), ("sleep_b", "copy", {"seconds": 100.0}), **data)
     result = tiny.run(plan)
     assert result.exit_code == 2 and result.error is not None and result.error["code"] == "at_chance"
-    assert result.seconds < 15, "what still ran was ended"
+    assert nodes_of(result)["sleep_b"].status == "skipped", "what still ran was ended"
     assert all(output.exit_code in (1, 2) and output.artifact is None for output in result.outputs)
     known = tiny.plan(("copy", None, {}), **data)
     known = replace(known, outputs=(replace(known.outputs[0], gates={"min_metric": 0.1}),))

@@ -147,14 +147,16 @@ def show_progress() -> PlainProgress | TerminalProgress:
 
 
 def event_line(event: Event) -> str | None:
-    """One event as a line; None for those that are only drawn."""
-    from edgekit.engine.events import Finished, Note, Progress, Started
+    """One event as a line; None for those that say nothing by themselves."""
+    from edgekit.engine.events import Failed, Finished, Note, Progress, Started
     from edgekit.report import figures
 
     if isinstance(event, Progress):
         return None
     if isinstance(event, Note):
         return event.text
+    if isinstance(event, Failed) and event.status == "skipped" and event.kind in ("measure", "reference"):
+        return None  # the step says it
     head = f"[{event.at:7.1f} s] {event.task}"
     if isinstance(event, Started):
         return f"{head} ..." + (f" ({event.reason})" if event.reason else "")

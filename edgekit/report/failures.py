@@ -15,14 +15,15 @@ ABOUT_THE_FILE = {"max_bytes", "max_latency_ms"}
 
 @dataclass(frozen=True)
 class Failure:
-    """``output`` names one, or several that failed at the same place; ``figures`` are lines; ``command`` is what to do
-    next."""
+    """``outputs`` are those that failed at the same place, and ``output`` says which; ``figures`` are lines;
+    ``command`` is what to do next."""
 
     output: str
     step: str | None
     summary: str
     figures: tuple[str, ...]
     command: str | None
+    outputs: tuple[str, ...] = ()
 
 
 def find_failures(report: dict[str, Any], folder: Path, recipe: str | None = None) -> list[Failure]:
@@ -35,12 +36,18 @@ def find_failures(report: dict[str, Any], folder: Path, recipe: str | None = Non
     for output in report["outputs"]:
         if output["exit_code"] != 0:
             failure = _failure(output, nodes, folder, recipe, report["error"])
-            same = [old for old in found if replace(old, output=failure.output) == failure]
+            same = [old for old in found if replace(old, output=failure.output, outputs=()) == failure]
+            before = same[0].outputs if same else ()
+            joined = replace(failure, outputs=(*before, output["output"]))
             if same:
-                found[found.index(same[0])] = replace(failure, output=f"{same[0].output}, {failure.output}")
+                found[found.index(same[0])] = joined
             else:
-                found.append(failure)
-    return found
+                found.append(joined)
+    return [replace(failure, output=_name_outputs(failure.outputs, len(report["outputs"]))) for failure in found]
+
+
+def _name_outputs(names: tuple[str, ...], count: int) -> str:
+    return "every output" if len(names) == count > 1 else ", ".join(names)
 
 
 def count_outputs(report: dict[str, Any]) -> str:
@@ -60,7 +67,8 @@ def _failure(
 ) -> Failure:
     broken = _broken_ancestor(output["node"], nodes)
     if broken is None and stopped is not None and output["artifact"] is None:
-        return Failure(output["output"], None, f"not made: {visible(stopped['message'])}", (), None)
+        summary = f"not made: {visible(stopped['message'])}"
+        return Failure(output["output"], None, summary, _error_lines(stopped), _read_log(stopped.get("log"), folder))
     if broken is not None and broken["status"] == "failed":
         return _of_error(output, broken, folder)
     own = any(verdict["result"] == "fail" for verdict in output["verdicts"])
@@ -84,13 +92,18 @@ def _broken_ancestor(id: str | None, nodes: dict[str, Any]) -> dict[str, Any] | 
 
 def _of_error(output: dict[str, Any], node: dict[str, Any], folder: Path) -> Failure:
     error = node["error"] or {"message": "no reason was recorded"}
-    figures = [
-        f"{name}: {visible(error[key])}" for name, key in (("where", "where"), ("do", "remedy")) if error.get(key)
-    ]
     summary = f"{node['id']} failed: {visible(error['message'])}"
-    log = error.get("log") or node.get("log")
-    command = None if log is None else f"less {shlex.quote(str(folder / log))}"
-    return Failure(output["output"], node["id"], summary, tuple(figures), command)
+    command = _read_log(error.get("log") or node.get("log"), folder)
+    return Failure(output["output"], node["id"], summary, _error_lines(error), command)
+
+
+def _error_lines(error: dict[str, Any]) -> tuple[str, ...]:
+    said = (("where", "where"), ("do", "remedy"))
+    return tuple(f"{name}: {visible(error[key])}" for name, key in said if error.get(key))
+
+
+def _read_log(log: str | None, folder: Path) -> str | None:
+    return None if log is None else f"less {shlex.quote(str(folder / log))}"
 
 
 def _of_gates(

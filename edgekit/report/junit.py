@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
-from edgekit.report.failures import find_failures
+from edgekit.report.failures import Failure, find_failures
 from edgekit.report.figures import gate_text
 from edgekit.report.terminal import last_line
 
@@ -28,8 +28,11 @@ def render(report: dict[str, Any], folder: Path, recipe: str | None = None) -> s
     for node in report["nodes"]:
         _add_node(suite, report, node, next((found.command for found in failures if found.step == node["id"]), None))
     for output in report["outputs"]:
-        command = next((found.command for found in failures if output["output"] in found.output.split(", ")), None)
-        _add_output(suite, report, output, command)
+        _add_output(
+            suite, report, output, next((found for found in failures if output["output"] in found.outputs), None)
+        )
+    if report["error"] is not None:
+        _add_error(_case(suite, report["recipe"]["name"], "run", report["seconds"]), report["error"])
     _element(suite, "system-out", last_line(report, folder))
     _element(suite, "system-err", "")
     for name, value in _counts(suite, report).items():
@@ -66,10 +69,7 @@ def _add_node(suite: ElementTree.Element, report: dict[str, Any], node: dict[str
     case = _case(suite, f"{report['recipe']['name']}.steps", node["id"], node["seconds"])
     missed = [verdict for verdict in node["verdicts"] if verdict["result"] == "fail"]
     if node["status"] == "failed":
-        error = node["error"] or {}
-        said = (("where", "where"), ("do", "remedy"), ("log", "log"))
-        lines = [f"{name}: {error[key]}" for name, key in said if error.get(key)]
-        _outcome(case, "error", error.get("message", "failed"), error.get("code", "step_failed"), lines)
+        _add_error(case, node["error"] or {})
     elif node["status"] == "skipped":
         _outcome(case, "skipped", node["reason"])
     elif missed:
@@ -77,14 +77,20 @@ def _add_node(suite: ElementTree.Element, report: dict[str, Any], node: dict[str
         _outcome(case, "failure", gate_text(missed[0]), "gate", lines)
 
 
+def _add_error(case: ElementTree.Element, error: dict[str, Any]) -> None:
+    said = (("where", "where"), ("do", "remedy"), ("log", "log"))
+    lines = [f"{name}: {error[key]}" for name, key in said if error.get(key)]
+    _outcome(case, "error", error.get("message", "failed"), error.get("code", "step_failed"), lines)
+
+
 def _add_output(
-    suite: ElementTree.Element, report: dict[str, Any], output: dict[str, Any], command: str | None
+    suite: ElementTree.Element, report: dict[str, Any], output: dict[str, Any], failure: Failure | None
 ) -> None:
     name = f"{report['recipe']['name']}.{output['output']}"
     if not output["verdicts"]:
         case = _case(suite, name, "made", 0.0)
         if output["artifact"] is None:
-            _outcome(case, "skipped", "no file was made; see the step that failed")
+            _outcome(case, "skipped", failure.summary if failure else "no file was made")
     for verdict in output["verdicts"]:
         case = _case(suite, name, verdict["gate"], 0.0)
         text = gate_text(verdict)
@@ -94,8 +100,8 @@ def _add_output(
             if output["lost_at"] and verdict["result"] == "fail":
                 lines.append(f"lost at {output['lost_at']}")
             message = "; ".join(lines)
-            if command:
-                lines.append(f"next: {command}")
+            if failure is not None and failure.command:
+                lines.append(f"next: {failure.command}")
             kind = "gate" if verdict["result"] == "fail" else "strict"
             _outcome(case, "failure", message, kind, lines)
         elif verdict["result"] == "not_measured":

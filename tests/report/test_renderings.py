@@ -128,6 +128,10 @@ def test_outputs_of_a_run_that_was_stopped(plan: Plan, result: RunResult, folder
     error = Interrupted("interrupted", where="step tflite_int8").to_dict()
     stopped = replace(result, nodes=nodes, outputs=outputs, exit_code=130, error=error)
     text = terminal.render(build_report(plan, stopped, folder), folder)
-    assert "android-cpu/fp16, coral/int8, openvino-cpu/int8: not made: interrupted" in text
+    assert "every output: not made: interrupted\n  where: step tflite_int8\n" in text
+    suite = ElementTree.fromstring(junit.render(build_report(plan, stopped, folder), folder))[0]
+    assert suite.get("errors") == "1", "a reader of this file alone sees that the run did not end well"
+    error = suite.find("testcase[@name='run']/error")
+    assert error is not None and (error.get("message"), error.get("type")) == ("interrupted", "interrupted")
     assert terminal.last_line(build_report(plan, stopped, folder), folder).startswith("0 of 3 pass, 3 fail; ")
     assert "**The run stopped**: interrupted" in markdown.render(build_report(plan, stopped, folder), folder)

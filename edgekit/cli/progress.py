@@ -89,6 +89,7 @@ class TerminalProgress:
     def __init__(self) -> None:
         self._bars: Any = None
         self._tasks: dict[str, Any] = {}
+        self._spoken = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> TerminalProgress:
@@ -99,6 +100,8 @@ class TerminalProgress:
     ) -> None:
         if self._bars is not None:
             self._bars.stop()
+        if self._spoken:
+            note("")  # the answer follows on the same terminal
 
     def __call__(self, event: Event) -> None:
         """Take one event of the engine."""
@@ -118,27 +121,18 @@ class TerminalProgress:
     def _open(self) -> Any:
         """The bars, made when the first job starts: a run from the cache alone imports nothing."""
         if self._bars is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-            from rich.progress import Progress as Bars
+            from edgekit.cli.bars import make_bars
 
-            self._bars = Bars(
-                SpinnerColumn(),
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                console=Console(stderr=True, highlight=False),
-                transient=True,
-            )
+            self._bars = make_bars()
             self._bars.start()
         return self._bars
 
     def _print(self, text: str) -> None:
+        self._spoken = True
         if self._bars is None:
             note(text)
         else:
-            self._bars.console.print(text, markup=False, highlight=False)
+            self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_progress() -> PlainProgress | TerminalProgress:

@@ -76,8 +76,26 @@ def test_signs_of_life_say_how_far(capsys: pytest.CaptureFixture[str]) -> None:
     assert said[1].endswith(", 3 of 12)")
 
 
+def test_what_waited_for_data_says_so_once() -> None:
+    assert event_line(Failed("measure onnx_int8", "measure", 2.0, "skipped", "data failed")) is None
+    assert event_line(Failed("measure onnx_int8", "measure", 2.0, "failed", "no runtime")) is not None
+
+
+def test_bars_keep_their_place_and_say_how_far() -> None:
+    """What the columns show of a job with a known end, and of one without; the shorter name is padded."""
+    from edgekit.cli.bars import make_bars
+
+    bars = make_bars()
+    bars.add_task("measure tflite_int8@coral", total=None)
+    bars.add_task("data", total=200, completed=137)
+    name, far = bars.columns[1], bars.columns[3]
+    assert [str(name(task)) for task in bars.tasks] == ["measure tflite_int8@coral", "data".ljust(25)]
+    texts = [str(far(task)) for task in bars.tasks]
+    assert "of" not in texts[0] and texts[1].startswith("137 of 200, ")
+
+
 def test_a_run_from_the_cache_draws_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with TerminalProgress() as listen:
         listen(Finished("onnx_int8", "step", 0.1, "cached"))
         listen(Note("60 samples", 0.1))
-    assert capsys.readouterr().err == "[    0.1 s] onnx_int8: cached\n60 samples\n"
+    assert capsys.readouterr().err == "[    0.1 s] onnx_int8: cached\n60 samples\n\n"

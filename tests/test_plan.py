@@ -120,7 +120,7 @@ def test_outputs_that_come_to_the_same_share_the_node(folder: Path) -> None:
     made = plan(folder, text)
     assert [node.id for node in made.nodes][-1] == "tflite_int8"
     assert made.node("tflite_int8").outputs == ("android-cpu/int8", "phone/int8")
-    io = "  coral: {options: {tflite_int8: {io: float32}}}\n"
+    io = "  coral: {options: {tflite_int8: {io: float32, compatible: current}}}\n"
     assert [node.id for node in plan(folder, text + io).nodes][-1] == "tflite_int8"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.cli.failure import error_text
 from edgekit.cli.progress import show_progress
-from edgekit.cli.terminal import answer, note
+from edgekit.cli.terminal import answer, is_interactive, note
 
 if TYPE_CHECKING:
     from edgekit.engine.results import RunResult
@@ -57,8 +57,11 @@ def carry_out(plan: Plan, resolved: str, wishes: Wishes) -> RunResult:
         result = run_plan(plan, settings, listen)
     report = build_report(plan, result, wishes.out)
     write_everything(plan, result, report, resolved, wishes)
-    for error in distinct_errors(result):
+    errors = distinct_errors(result)
+    for error in errors:
         note(error_text(from_dict(error)))
+    if errors and is_interactive():
+        note("")
     if wishes.as_json:
         answer(report_text(report))
     else:

@@ -123,7 +123,10 @@ def _of_gates(
         place = f"lost at {node['id']}" if node else "in the file itself"
         summary = f"misses {listed}, {place}"
     elif open_:
-        summary = "not measured, or too few samples to tell (--strict)"
+        unmeasured = any(verdict["result"] == "not_measured" for verdict in open_)
+        summary = f"{'not measured' if unmeasured else 'too few samples to tell'} (--strict)"
+        do = "do: give labelled evaluation data, without --no-eval" if unmeasured else "do: evaluate on more samples"
+        return Failure(output["output"], None, summary, (*figures, do), None)
     else:
         summary = f"exit {output['exit_code']}"
     return Failure(

@@ -28,11 +28,11 @@ def size(count: int | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """``0.42 s``, ``38 s``, ``3 min 04 s``."""
+    """``0.42 s``, ``38 s``, ``3 min 04 s``; what is shorter than a hundredth is one."""
     if value is None:
         return NONE
     if value < 9.95:
-        return f"{value:.2f} s" if 0 < value < 0.095 else f"{value:.1f} s" if value else "0 s"
+        return f"{max(value, 0.01):.2f} s" if 0 < value < 0.095 else f"{value:.1f} s" if value else "0 s"
     whole = round(value)
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
 

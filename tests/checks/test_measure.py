@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ import pytest
 from edgekit.artifact import Artifact, Tensor
 from edgekit.checks.gates import judge
 from edgekit.checks.measure import compute_reference, measure
+from edgekit.checks.measurement import Measurement
 from edgekit.datasets.stored import StoredSamples
 from edgekit.errors import InputError, StepError
 from edgekit.plan import TaskUse
+from edgekit.tasks import Task
 
 from .conftest import CLASSES, SAMPLES, artifact_of, write_classifier
 
@@ -31,6 +34,33 @@ def run(artifact: Artifact, samples: StoredSamples) -> dict[str, np.ndarray]:
     session = onnxruntime.InferenceSession(artifact.path, providers=["CPUExecutionProvider"])
     rows = [session.run(["scores", "features"], sample) for sample in samples]
     return {name: np.concatenate([row[place] for row in rows]) for place, name in enumerate(("scores", "features"))}
+
+
+class Distance(Task):
+    """How far the largest score lies from the label's, in the scores' own unit."""
+
+    name, metric, share, proportion = "distance", "distance", False, False
+
+    def score(self, outputs: Mapping[str, np.ndarray], label: Any) -> float:
+        scores = outputs["scores"].ravel()
+        return float(scores.max() - scores[int(label)])
+
+
+def test_a_metric_with_a_unit_of_its_own(tmp_path: Path, source: Artifact, pictures: Pictures) -> None:
+    """No share: neither the value nor the drop is in hundredths."""
+    labels = np.arange(SAMPLES) % CLASSES
+    samples = pictures(labels)
+    noisy = artifact_of(write_classifier(tmp_path / "noisy.onnx", noise=0.2))
+    before, after = (
+        float(np.mean(scores.max(axis=1) - scores[np.arange(SAMPLES), labels]))
+        for scores in (run(source, samples)["scores"], run(noisy, samples)["scores"])
+    )
+    task = Distance(None, None)
+    own = compute_reference(source, samples, tmp_path / "ref", task=task)["measurement"]
+    assert (own["metric"], own["share"], own["value"]) == ("distance", False, pytest.approx(before, abs=1e-5))
+    found = measure(noisy, samples, tmp_path / "ref", tmp_path / "m", task=task)
+    assert found.drop_points == pytest.approx(before - after, abs=1e-5)
+    assert Measurement.from_dict(found.to_dict()) == found
 
 
 def test_figures_are_those_computed_by_hand(tmp_path: Path, source: Artifact, pictures: Pictures) -> None:
@@ -51,6 +81,7 @@ def test_figures_are_those_computed_by_hand(tmp_path: Path, source: Artifact, pi
     assert (own["metric"], own["value"], own["sqnr_db"], own["agreement"], own["drop_points"]) == (
         "top1", 0.8, None, None, None,
     )  # fmt: skip
+    assert own["share"] is True
     stored = np.load(tmp_path / "ref" / "output_0.npy", mmap_mode="r")
     np.testing.assert_allclose(stored[:, 0], expected["scores"], atol=1e-6)
 

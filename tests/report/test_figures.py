@@ -15,7 +15,16 @@ def test_size(count: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.042, "0.04 s"), (9.94, "9.9 s"), (9.96, "10 s"), (38.4, "38 s"), (125.0, "2 min 05 s")]
+    ("value", "text"),
+    [
+        (0.0, "0 s"),
+        (0.001, "0.01 s"),
+        (0.042, "0.04 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (38.4, "38 s"),
+        (125.0, "2 min 05 s"),
+    ],
 )
 def test_seconds(value: float, text: str) -> None:
     assert figures.seconds(value) == text

@@ -16,6 +16,7 @@ from edgekit.report import junit, markdown, terminal
 from edgekit.report.document import build_report
 
 from ..junit_rules import faults
+from .conftest import GOOD
 
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 
@@ -115,7 +116,11 @@ def test_strict_makes_failures_of_what_was_not_measured(plan: Plan, result: RunR
     strict = build_report(plan, replace(result, outputs=(replace(first, exit_code=6),)), folder)
     assert "<failure" not in junit.render(lenient, folder)
     assert '<failure message="max_drop not measured, limit 1.00 points" type="strict">' in junit.render(strict, folder)
-    assert "not measured, or too few samples to tell" in terminal.render(strict, folder)
+    text = terminal.render(strict, folder)
+    assert "not measured (--strict)\n  max_drop not measured, limit 1.00 points\n  do: give labelled evaluation" in text
+    unsettled = replace(first, verdicts=(replace(GOOD, settled=False),), verdict="pass", exit_code=6)
+    text = terminal.render(build_report(plan, replace(result, outputs=(unsettled,)), folder), folder)
+    assert "too few samples to tell (--strict)\n" in text and "\n  do: evaluate on more samples\n" in text
 
 
 def test_outputs_of_a_run_that_was_stopped(plan: Plan, result: RunResult, folder: Path) -> None:

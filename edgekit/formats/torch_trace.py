@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from edgekit.artifact import IO
@@ -43,6 +44,7 @@ def trace(program: Program, io: IO) -> Graph:
     except Exception as error:
         raise StepError(f"the model does not run: {first_line(error)}", where=names[0]) from error
     outputs = tuple(recorder.index_of(value, name) for name, value in results.items())
+    recorder.name_outputs(dict(zip(outputs, results, strict=True)))
     return Graph("torch", tuple(recorder.tensors), tuple(recorder.operators), inputs, outputs, {"kind": program.kind})
 
 
@@ -68,6 +70,12 @@ class _Recorder:
             dtype = str(tensor.dtype).removeprefix("torch.")
             self.tensors.append(TensorInfo(label, tuple(tensor.shape), dtype, constant is not None))
         return self._indices[id(tensor)]
+
+    def name_outputs(self, names: dict[int, str]) -> None:
+        """Call the model's outputs by their own names; an input or a weight that is one keeps its name."""
+        for index, name in names.items():
+            if self.tensors[index].name == f"t{index}":
+                self.tensors[index] = replace(self.tensors[index], name=name)
 
     def record(self, func: Any, args: Any, kwargs: Any, result: Any, macs: int) -> None:
         import torch

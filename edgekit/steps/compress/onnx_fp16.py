@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 from pydantic import Field
 
@@ -26,7 +27,7 @@ class Options(StepOptions):
     accepts="onnx",
     produces="onnx",
     stack="onnx",
-    version=1,
+    version=2,
     options=Options,
     requires=("onnx", "onnxruntime", "onnxconverter-common"),
 )
@@ -41,6 +42,7 @@ def onnx_fp16(context: Context, artifact: Artifact, options: Options) -> Produce
             raise UnknownName(
                 f"the model has no node `{name}` to exclude{did_you_mean(name, names)}", where="onnx_fp16"
             )
+    _set_outputs_apart(model.graph)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -59,3 +61,23 @@ def onnx_fp16(context: Context, artifact: Artifact, options: Options) -> Produce
     write_model(half, path)
     open_session(path, context.threads)
     return Produced(path, artifact.io)
+
+
+def _set_outputs_apart(graph: Any) -> None:
+    """Let the nodes that read an output of the model read what it is a copy of (`y -> z` becomes `x -> y, x -> z`).
+
+    The library turns an output back to float32 under its own name, where other nodes still read it as float16.
+    """
+    from onnx import helper
+
+    outputs = {value.name for value in graph.output}
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    apart: dict[str, str] = {}
+    for name in sorted(outputs & {name for node in graph.node for name in node.input}):
+        apart[name] = f"{name}_read"
+        while apart[name] in taken:
+            apart[name] += "_"
+    for node in graph.node:
+        node.input[:] = [apart.get(name, name) for name in node.input]
+        node.output[:] = [apart.get(name, name) for name in node.output]
+    graph.node.extend(helper.make_node("Identity", [inner], [name], name=inner) for name, inner in apart.items())

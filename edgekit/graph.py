@@ -9,6 +9,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+#: The most numbers of a constant that a graph holds itself.
+MOST_VALUES = 64
+
 
 @dataclass(frozen=True)
 class Quantization:
@@ -28,13 +31,19 @@ class Quantization:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor of a graph. ``shape`` holds None where a size is not known; ``dtype`` is NumPy's name for it."""
+    """A tensor of a graph. ``shape`` holds None where a size is not known; ``dtype`` is NumPy's name for it.
+
+    ``values`` are the numbers of a small constant (axes, permutations, paddings: at most ``MOST_VALUES``), flattened;
+    ``zero`` says of any constant whether all its numbers are 0. Both are None where that is not known.
+    """
 
     name: str
     shape: tuple[int | None, ...]
     dtype: str
     constant: bool = False
     quantization: Quantization | None = None
+    values: tuple[int | float, ...] | None = None
+    zero: bool | None = None
 
     @property
     def elements(self) -> int | None:

@@ -1,0 +1,86 @@
+"""Where each operator of a model would run on a device, and why: the result that every rule set and compiler report gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Where = Literal["accelerator", "cpu", "unsupported"]
+
+#: Why an operator stands where it does: ``mapped`` on the accelerator; ``rejected`` for a reason of its own;
+#: ``downstream`` of a rejected one, and otherwise fine; ``host`` by nature (a float QUANTIZE at the model's ends).
+Cause = Literal["mapped", "rejected", "downstream", "host"]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One operator's place. ``index`` is that of ``Graph.operators``; ``status`` is in the compiler's own words where it
+    has any; ``reason`` says why in ours, ``remedy`` what to do about it (both None for a mapped operator)."""
+
+    index: int
+    type: str
+    name: str
+    placement: Where
+    status: str
+    cause: Cause
+    reason: str | None = None
+    remedy: str | None = None
+    macs: int = 0
+    params: int = 0
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Something that keeps the whole model off the device: ``rule`` is a stable word, ``source`` that of the fact."""
+
+    rule: str
+    message: str
+    remedy: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """All of a model on one device. ``source``: ``predicted`` by edgekit's rules or told by the device's ``compiler``.
+
+    ``subgraphs`` counts the parts that run on the accelerator (None: not known), ``transposes`` the operators that only
+    change the layout. ``memory`` holds bytes by name, with None where a figure is not known; it never guesses.
+    """
+
+    source: Literal["predicted", "compiler"]
+    operators: tuple[Placed, ...]
+    subgraphs: int | None = None
+    transposes: int = 0
+    memory: dict[str, int | None] = field(default_factory=dict)
+    violations: tuple[Violation, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def totals(self) -> dict[str, Any]:
+        """{operators, accelerator, mapped_operators, mapped_macs, mapped_params}; the last three are shares 0..1, and
+        None where there is nothing to take a share of."""
+        mapped = [placed for placed in self.operators if placed.placement == "accelerator"]
+        return {
+            "operators": len(self.operators),
+            "accelerator": len(mapped),
+            "mapped_operators": _share(len(mapped), len(self.operators)),
+            "mapped_macs": _share(_sum(mapped, "macs"), _sum(self.operators, "macs")),
+            "mapped_params": _share(_sum(mapped, "params"), _sum(self.operators, "params")),
+        }
+
+    def verdict(self) -> Literal["fits", "partial", "violates", "not_known"]:
+        """``fits``: all of it runs on the accelerator (operators that are the host's by nature aside); ``violates``: the
+        device cannot load or run it; ``partial``: some of it runs on the CPU."""
+        if self.violations or any(placed.placement == "unsupported" for placed in self.operators):
+            return "violates"
+        if all(placed.cause in ("mapped", "host") for placed in self.operators):
+            return "fits"
+        return "partial"
+
+
+def _sum(operators: Iterable[Placed], figure: str) -> int:
+    return sum(getattr(placed, figure) for placed in operators)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -157,11 +157,6 @@ def compose_permutations(first: tuple[int, ...] | None, second: tuple[int, ...] 
 
 
 def _tensor_from_dict(data: dict[str, Any]) -> Tensor:
-    quantization = data.get("quantization")
-    if quantization is not None:
-        quantization = Quantization(
-            tuple(quantization["scale"]), tuple(quantization["zero_point"]), quantization.get("axis")
-        )
     permutation = data.get("permutation")
     return Tensor(
         name=data["name"],
@@ -169,7 +164,7 @@ def _tensor_from_dict(data: dict[str, Any]) -> Tensor:
         shape=tuple(data["shape"]),
         dtype=data["dtype"],
         permutation=None if permutation is None else tuple(permutation),
-        quantization=quantization,
+        quantization=Quantization.from_dict(data.get("quantization")),
         layout=data.get("layout"),
     )
 

@@ -6,7 +6,7 @@ A format's ``describe()`` returns a Graph; ``inspect``, ``check`` and the device
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 #: The most numbers of a constant that a graph holds itself.
@@ -23,6 +23,11 @@ class Quantization:
     scale: tuple[float, ...]
     zero_point: tuple[int, ...]
     axis: int | None = None
+
+    @staticmethod
+    def from_dict(data: dict[str, Any] | None) -> Quantization | None:
+        """What ``asdict`` said (None: nothing is quantized), after a journey through JSON too."""
+        return None if data is None else Quantization(tuple(data["scale"]), tuple(data["zero_point"]), data.get("axis"))
 
     @property
     def per_channel(self) -> bool:
@@ -86,6 +91,21 @@ class Graph:
     outputs: tuple[int, ...]
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Graph:
+        """What ``to_dict`` said, after a journey through JSON too."""
+        return Graph(
+            data["format"],
+            tuple(_tensor_from_dict(tensor) for tensor in data["tensors"]),
+            tuple(_operator_from_dict(operator) for operator in data["operators"]),
+            tuple(data["inputs"]),
+            tuple(data["outputs"]),
+            dict(data["metadata"]),
+        )
+
     @property
     def macs(self) -> int:
         return sum(operator.macs for operator in self.operators)
@@ -97,3 +117,19 @@ class Graph:
     def count_types(self) -> dict[str, int]:
         """How often each operator type occurs, the most frequent first."""
         return dict(Counter(operator.type for operator in self.operators).most_common())
+
+
+def _tensor_from_dict(data: dict[str, Any]) -> TensorInfo:
+    values = data.get("values")
+    return TensorInfo(
+        **{
+            **data,
+            "shape": tuple(data["shape"]),
+            "quantization": Quantization.from_dict(data["quantization"]),
+            "values": None if values is None else tuple(values),
+        }
+    )
+
+
+def _operator_from_dict(data: dict[str, Any]) -> Operator:
+    return Operator(**{**data, "inputs": tuple(data["inputs"]), "outputs": tuple(data["outputs"])})

@@ -1,8 +1,7 @@
-"""recipe + targets + steps -> Plan: the directed graph of steps, in which equal prefixes are one node."""
+"""What will run: the directed graph of steps, in which equal prefixes are one node (made by ``edgekit.planning``)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,7 @@ from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.artifact import IO
-    from edgekit.devices.profile import Profile
     from edgekit.formats import Format
-    from edgekit.recipe.schema import Recipe
     from edgekit.steps import Step
 
 
@@ -141,23 +138,6 @@ class Plan:
     def children(self, id: str | None) -> list[Node]:
         """The nodes that take what ``id`` makes (None: the source)."""
         return [node for node in self.nodes if node.parent == id]
-
-
-def build_plan(
-    recipe: Recipe, profiles: Mapping[str, Profile], *, select: Sequence[str] = (), evaluate: bool = True
-) -> Plan:
-    """The plan of a recipe; no framework is imported and no code of the user's is run. ``select`` holds the texts of
-    ``--target NAME[/PRECISION]``; ``evaluate`` is False for ``--no-eval``, which needs no evaluation samples or labels.
-
-    Raises:
-        RecipeError, InputError: exit 2, what was asked cannot be, or a file that is named is not there.
-        AbsentError: exit 3, declared weights or distributions are not on this machine.
-        ExcludedError: exit 4, a target's profile rules the output out.
-    """
-    # Imported here: whoever only carries plans about (the engine) loads neither pydantic nor the registries.
-    from edgekit.planning.build import make_plan
-
-    return make_plan(recipe, profiles, select=select, evaluate=evaluate)
 
 
 def complete_data(data: Data, io: IO) -> Data:

@@ -37,7 +37,7 @@ RECIPE = STEPS | TASKS | DEVICES | {"recipe", "checks.gates"}
 PLAN = RECIPE | {"plan", "planning"}
 ENGINE = CORE | {"engine", "plan", "toolchains", "checks.gates", "checks.measurement"}
 WORKER = ENGINE | PLAN | CHECKS
-REPORT = CORE | {"checks", "engine.events", "engine.results", "plan"}
+REPORT = CORE | {"checks", "engine.events", "engine.files", "engine.results", "plan"}
 
 #: what a package (or a module, which goes first) may import of edgekit
 MAY_IMPORT: dict[str, frozenset[str]] = {

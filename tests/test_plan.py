@@ -13,7 +13,8 @@ import pytest
 
 from edgekit.devices import Profiles, load_profiles
 from edgekit.errors import AbsentError, EdgekitError, ExcludedError, InputError, RecipeError, UnknownName
-from edgekit.plan import Plan, build_plan
+from edgekit.plan import Plan
+from edgekit.planning.build import build_plan
 from edgekit.recipe import load_recipe
 
 PROFILES = load_profiles()
@@ -558,7 +559,7 @@ def test_planning_imports_no_framework_and_runs_no_code_of_the_user(folder: Path
 import sys
 from pathlib import Path
 from edgekit.devices import load_profiles
-from edgekit.plan import build_plan
+from edgekit.planning.build import build_plan
 from edgekit.recipe import load_recipe
 profiles = load_profiles()
 build_plan(load_recipe(Path(sys.argv[1]), profiles=profiles), profiles)

@@ -179,7 +179,7 @@ def _build(flags: Flags, sections: dict[str, Any], switches: _Switches) -> int:
     from edgekit.cli.execution import RESOLVED, Wishes, carry_out
     from edgekit.cli.feeding import feeding_text
     from edgekit.devices import load_profiles
-    from edgekit.plan import build_plan
+    from edgekit.planning.build import build_plan
 
     profiles = load_profiles(switches.targets_dir)
     recipe = make_recipe(flags, sections, profiles)

@@ -61,7 +61,7 @@ class Jobs:
     ) -> Artifact:
         """The artifact of a model as the command line names it: a file, or ``file.py:NAME`` with its weights."""
         from edgekit.errors import InputError
-        from edgekit.recipe.schema import split_factory
+        from edgekit.recipe.paths import split_factory
 
         file, factory = split_factory(model)
         if factory is None:
@@ -74,12 +74,14 @@ class Jobs:
 
     def describe(self, artifact: Artifact) -> Graph:
         """The graph of an artifact."""
+        from edgekit.graph import Graph
+
         answer = self.call(
             stack_of(artifact),
             {"kind": "describe", "artifact": artifact.to_dict()},
             label=f"describing {artifact.path}",
         )
-        return graph_from_dict(answer["graph"])
+        return Graph.from_dict(answer["graph"])
 
     def call(self, stack: str, job: dict[str, Any], *, label: str) -> dict[str, Any]:
         """One job, its answer; what its libraries print goes to the worker's log."""
@@ -109,29 +111,3 @@ def stack_of(artifact: Artifact) -> str:
     from edgekit.formats import FORMATS
 
     return FORMATS.get(artifact.format).stack
-
-
-def graph_from_dict(data: dict[str, Any]) -> Graph:
-    """The Graph that ``dataclasses.asdict`` described, after a journey through JSON."""
-    from edgekit.graph import Graph, Operator, Quantization, TensorInfo
-
-    def quantization(said: dict[str, Any] | None) -> Quantization | None:
-        return None if said is None else Quantization(tuple(said["scale"]), tuple(said["zero_point"]), said.get("axis"))
-
-    tensors = tuple(
-        TensorInfo(
-            tensor["name"],
-            tuple(tensor["shape"]),
-            tensor["dtype"],
-            tensor["constant"],
-            quantization(tensor["quantization"]),
-        )
-        for tensor in data["tensors"]
-    )
-    operators = tuple(
-        Operator(**{**operator, "inputs": tuple(operator["inputs"]), "outputs": tuple(operator["outputs"])})
-        for operator in data["operators"]
-    )
-    return Graph(
-        data["format"], tensors, operators, tuple(data["inputs"]), tuple(data["outputs"]), dict(data["metadata"])
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +160,7 @@ class Compared:
 
 def data_job(recipe: Recipe, io: IO, at_most: int | None = None) -> dict[str, Any]:
     """The evaluation samples of a recipe as a job's ``data``, its preset spelled out for the model's own input size."""
+    from edgekit.engine.task import plain
     from edgekit.plan import complete_data
     from edgekit.planning.build import plan_data
 
@@ -168,19 +169,12 @@ def data_job(recipe: Recipe, io: IO, at_most: int | None = None) -> dict[str, An
     data = complete_data(data, io)
     if at_most is not None and data.evaluate is not None:
         data = replace(data, evaluate=replace(data.evaluate, samples=min(at_most, data.evaluate.samples or at_most)))
-    return dict(_plain(asdict(data)))
+    return plain(data)
 
 
 def task_job(recipe: Recipe) -> dict[str, Any] | None:
     """The recipe's task as a job names it."""
+    from edgekit.engine.task import plain
     from edgekit.planning.build import plan_task
 
-    return None if recipe.task is None else dict(_plain(asdict(plan_task(recipe))))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return None if recipe.task is None else plain(plan_task(recipe))

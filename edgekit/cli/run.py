@@ -78,7 +78,7 @@ def run(
     from edgekit.cli.execution import RESOLVED, Wishes, carry_out
     from edgekit.cli.plans import plan_text
     from edgekit.devices import load_profiles
-    from edgekit.plan import build_plan
+    from edgekit.planning.build import build_plan
     from edgekit.recipe import load_recipe
     from edgekit.report.document import plan_document
     from edgekit.report.write import parse_request

@@ -17,7 +17,7 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def _describe(job: Job, progress: ProgressTo) -> Answer:
     from edgekit.formats import FORMATS
 
     artifact = Artifact.from_dict(job["artifact"])
-    return {"graph": asdict(FORMATS.get(artifact.format).describe(artifact))}
+    return {"graph": FORMATS.get(artifact.format).describe(artifact).to_dict()}
 
 
 def _run_step(job: Job, progress: ProgressTo) -> Answer:

@@ -1,1 +1,1 @@
-"""How a plan is made (``edgekit.plan.build_plan``): which outputs, by which steps, from what that must be there."""
+"""recipe + targets + steps -> Plan (``build.build_plan``): which outputs, by which steps, from what must be there."""

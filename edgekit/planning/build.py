@@ -13,7 +13,8 @@ from edgekit.plan import Data, DataSource, Node, Output, Plan, Source, TaskUse, 
 from edgekit.planning.chains import Use, make_chain
 from edgekit.planning.preconditions import check_labels, check_labels_file, check_samples, find_source
 from edgekit.planning.selection import Wanted, choose_outputs
-from edgekit.recipe.schema import Recipe, Samples, split_factory
+from edgekit.recipe.paths import split_factory
+from edgekit.recipe.schema import Recipe, Samples
 
 
 @dataclass
@@ -27,10 +28,17 @@ class _Draft:
     id: str = ""
 
 
-def make_plan(
+def build_plan(
     recipe: Recipe, profiles: Mapping[str, Profile], *, select: Sequence[str] = (), evaluate: bool = True
 ) -> Plan:
-    """See ``edgekit.plan.build_plan``, which is what others call."""
+    """The plan of a recipe; no framework is imported and no code of the user's is run. ``select`` holds the texts of
+    ``--target NAME[/PRECISION]``; ``evaluate`` is False for ``--no-eval``, which needs no evaluation samples or labels.
+
+    Raises:
+        RecipeError, InputError: exit 2, what was asked cannot be, or a file that is named is not there.
+        AbsentError: exit 3, declared weights or distributions are not on this machine.
+        ExcludedError: exit 4, a target's profile rules the output out.
+    """
     wanted = choose_outputs(recipe, profiles, select)
     problems: list[EdgekitError] = []
     source = Source(

@@ -11,7 +11,8 @@ from edgekit.checks.gates import GATES
 from edgekit.documents import Place
 from edgekit.errors import AbsentError, EdgekitError, InputError
 from edgekit.formats import find_format
-from edgekit.recipe.schema import Recipe, Samples, split_factory
+from edgekit.recipe.paths import split_factory
+from edgekit.recipe.schema import Recipe, Samples
 from edgekit.tasks import TASKS
 
 LABELS_FILE = "labels.csv"

@@ -6,19 +6,17 @@ import os.path
 from pathlib import Path
 from typing import Any
 
-from edgekit.recipe.schema import Recipe, split_factory
-from edgekit.recipe.spelling import folder_of_package
+from edgekit.recipe.paths import folder_of_package, split_factory
 
 #: A path no further than this many folders above the recipe's own belongs to the same checkout (or lies beside it).
 NEAR = 2
 
 
-def portable(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain data, without ``vars`` and ``base``: a path below or near the recipe's folder is relative to
-    it, one in an installed package to the package's folder, and any other stays absolute. So a checkout that is moved
-    as a whole says the same, and another file says something else."""
-    said = recipe.model_dump(mode="json", exclude={"vars", "base"})
-    base = Path(recipe.base)
+def portable(said: dict[str, Any], base: Path) -> dict[str, Any]:
+    """A recipe's content (plain data without ``vars`` and ``base``, changed in place) for a recipe in the folder
+    ``base``: a path below or near that folder is relative to it, one in an installed package to the package's folder,
+    and any other stays absolute. So a checkout that is moved as a whole says the same, and another file says something
+    else."""
     model, data, task = said["model"], said["data"] or {}, said["task"]
     _make_relative(model, "file", base)
     weights = model["weights"]

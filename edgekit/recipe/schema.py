@@ -11,18 +11,13 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from edgekit.artifact import hash_value
 from edgekit.documents import Node, Place
+from edgekit.recipe.paths import split_factory
+from edgekit.recipe.portable import portable
 from edgekit.validation import Written
 
-_FACTORY = re.compile(r"(?P<file>.+\.py):(?P<name>[^:/\\]+)")
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _RESERVED = ("steps", "logs")
-
-
-def split_factory(text: str) -> tuple[str, str | None]:
-    """``file.py:NAME`` as (file, NAME); anything else as (text, None)."""
-    match = _FACTORY.fullmatch(text)
-    return (match["file"], match["name"]) if match else (text, None)
 
 
 def _check_file(text: str, what: str) -> str:
@@ -219,9 +214,8 @@ class Recipe(Written):
     def sha256(self) -> str:
         """The hash of all that the recipe says, spelled out (not of its spelling, comments or variables, nor of where
         the folder lies that holds it and its files)."""
-        from edgekit.recipe.portable import portable
-
-        return hash_value(portable(self))
+        said = self.model_dump(mode="json", exclude={"vars", "base"})
+        return hash_value(portable(said, Path(self.base)))
 
     def place(self, *path: str | int) -> Place:
         """Where the value at ``path`` was written (the nearest map above it for a default)."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgekit.devices.profiles import spell_out_use
 from edgekit.documents import UNFILLED, Node
 from edgekit.errors import Mistake
-from edgekit.recipe.schema import split_factory
+from edgekit.recipe.paths import folder_of_package, split_factory
 from edgekit.recipe.shares import read_gates
 from edgekit.registry import did_you_mean
 from edgekit.validation import show
@@ -238,20 +238,6 @@ def _base(tree: Node, folders: Folders, led: set[int]) -> Path:
     start = folders.flags if node.flag and id(node) not in led else folders.file
     node.value = _tidy(Path(start, Path(node.value).expanduser()))
     return Path(node.value)
-
-
-def folder_of_package(package: object) -> Path | None:
-    """Where an installed package lies, found without importing it; one that is not installed is taken to belong beside
-    the others, so that its files are missing there."""
-    import importlib.util
-    import sysconfig
-
-    if not isinstance(package, str) or not package.isidentifier():
-        return None
-    found = importlib.util.find_spec(package)
-    if found is not None and found.submodule_search_locations:
-        return Path(next(iter(found.submodule_search_locations)))
-    return Path(sysconfig.get_path("purelib")) / package
 
 
 def _tidy(path: Path) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 
 from edgekit.devices.profile import Profile
 from edgekit.documents import UNFILLED
+from edgekit.recipe.paths import split_factory
 from edgekit.recipe.preprocess import PRESETS
-from edgekit.recipe.schema import split_factory
 from edgekit.tasks import TASKS
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./-][A-Za-z0-9_./+-]*(:[A-Za-z_][A-Za-z0-9_]*)?")

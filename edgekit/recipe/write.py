@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgekit.recipe.preprocess import UNSIZED
-from edgekit.recipe.schema import Recipe, StepUse
+
+if TYPE_CHECKING:
+    from edgekit.recipe.schema import Recipe, StepUse
 
 
 def write(recipe: Recipe) -> str:

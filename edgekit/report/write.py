@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgekit.engine.files import write_atomically
 from edgekit.errors import InputError
 from edgekit.registry import did_you_mean
 from edgekit.report import junit, markdown
@@ -64,11 +64,6 @@ def write_view(report: dict[str, Any], request: Request, folder: Path, recipe: s
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write beside and rename, so that a reader never sees half a file."""
+    """Write a text, and the folder it lies in; a reader never sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_atomically(path, text.encode())

@@ -15,6 +15,7 @@ from edgekit.formats.costs import (
     transposed_convolution_macs,
 )
 from edgekit.formats.onnx_file import graph_inputs, opset_of, read_constants
+from edgekit.formats.onnx_session import open_session
 from edgekit.graph import Graph, Operator, Quantization, TensorInfo
 
 Shape = tuple[int | None, ...]
@@ -116,8 +117,6 @@ def _infer(model: Any, constants: dict[str, np.ndarray]) -> tuple[dict[str, Shap
 def _run_for_shapes(model: Any, shapes: dict[str, Shape], wanted: list[str]) -> dict[str, Shape]:
     """The shapes of those tensors in one run on zeros, where free sizes are 1; nothing if ONNX Runtime refuses."""
     import onnx
-
-    from edgekit.formats.onnx import open_session
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError
-from edgekit.formats.onnx import open_session
+from edgekit.formats.onnx_session import open_session
 
 Range = tuple[float, float]
 

@@ -16,7 +16,7 @@ from edgekit.errors import InputError
 from edgekit.formats import Declared, Format, Session, format_
 from edgekit.formats.constants import is_broken
 from edgekit.formats.declared import declare_inputs
-from edgekit.formats.torch_load import Program, first_line, load_program, order_inputs, to_tensors
+from edgekit.formats.torch_load import Program, example_feeds, first_line, load_program, order_inputs, to_tensors
 from edgekit.graph import Graph
 
 # The name of the first member of an archive that PyTorch wrote: ROOT/data/0, ROOT/data.pkl, ROOT/archive_format ...
@@ -96,11 +96,6 @@ def _first_name(head: bytes) -> bytes:
     """The name of the first member of a ZIP archive, from its local header."""
     length = struct.unpack_from("<H", head, 26)[0] if len(head) >= 30 else 0
     return head[30 : 30 + length]
-
-
-def example_feeds(inputs: Sequence[Tensor]) -> dict[str, np.ndarray]:
-    """Zeros for each input; a free size is 1."""
-    return {t.name: np.zeros([1 if size is None else size for size in t.shape], t.dtype) for t in inputs}
 
 
 def _read_inputs(path: Path, program: Program, declared: Declared) -> tuple[Tensor, ...]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.artifact import Build
+from edgekit.artifact import Build, Tensor
 from edgekit.errors import AbsentError, InputError
 from edgekit.formats.pt2_guard import refuse_code
 from edgekit.formats.torch_weights import load_weights
@@ -307,6 +307,11 @@ def first_line(error: BaseException, limit: int = 200) -> str:
     """The first line of an error's text that says something, at most ``limit`` characters of it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:limit] if lines else type(error).__name__
+
+
+def example_feeds(inputs: Sequence[Tensor]) -> dict[str, np.ndarray]:
+    """Zeros for each input; a free size is 1."""
+    return {t.name: np.zeros([1 if size is None else size for size in t.shape], t.dtype) for t in inputs}
 
 
 def to_tensors(feeds: Mapping[str, np.ndarray], names: Sequence[str]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgekit.artifact import IO
 from edgekit.errors import StepError
-from edgekit.formats.torch_load import Program, first_line, to_tensors
+from edgekit.formats.torch_load import Program, example_feeds, first_line, to_tensors
 from edgekit.graph import Graph, Operator, TensorInfo
 
 
@@ -17,8 +17,6 @@ def trace(program: Program, io: IO) -> Graph:
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils.flop_counter import flop_registry
-
-    from edgekit.formats.torch import example_feeds
 
     module = program.module
     recorder = _Recorder(

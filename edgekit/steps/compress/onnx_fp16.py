@@ -9,8 +9,8 @@ from pydantic import Field
 
 from edgekit.artifact import Artifact
 from edgekit.errors import StepError, UnknownName
-from edgekit.formats.onnx import open_session
 from edgekit.formats.onnx_file import read_model, write_model
+from edgekit.formats.onnx_session import open_session
 from edgekit.registry import did_you_mean
 from edgekit.steps import Context, Produced, StepOptions, step
 

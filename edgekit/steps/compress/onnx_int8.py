@@ -11,9 +11,9 @@ from pydantic import Field
 
 from edgekit.artifact import Artifact
 from edgekit.errors import InputError, StepError, UnknownName
-from edgekit.formats.onnx import open_session
 from edgekit.formats.onnx_file import opset_of, read_constants, read_model, write_model
 from edgekit.formats.onnx_ranges import Range, collect_ranges
+from edgekit.formats.onnx_session import open_session
 from edgekit.formats.runner import feed_real
 from edgekit.registry import did_you_mean
 from edgekit.steps import Context, Produced, StepOptions, step

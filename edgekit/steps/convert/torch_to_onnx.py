@@ -13,8 +13,7 @@ from pydantic import Field
 from edgekit.artifact import Artifact
 from edgekit.errors import InputError, StepError
 from edgekit.formats.onnx_file import opset_of, write_model
-from edgekit.formats.torch import example_feeds
-from edgekit.formats.torch_load import EXPORTED, SCRIPTED, Program, load_program, to_tensors
+from edgekit.formats.torch_load import EXPORTED, SCRIPTED, Program, example_feeds, load_program, to_tensors
 from edgekit.steps import Context, Produced, StepOptions, step
 
 # The opset each exporter is asked for unless the options say: dynamo writes 18 or later only.

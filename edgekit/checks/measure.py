@@ -6,11 +6,9 @@ The source's outputs are computed once (``compute_reference``); every artifact i
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,9 @@ import numpy as np
 
 from edgekit.artifact import Artifact
 from edgekit.checks.measurement import Interval, Latency, Measurement
-from edgekit.checks.records import REFERENCE, Records, Reference
+from edgekit.checks.records import REFERENCE, Records, Reference, ReferenceWriter
 from edgekit.checks.statistics import bootstrap, wilson
 from edgekit.checks.walk import Progress, SampleSequence, Walk
-from edgekit.datasets.rows import RowWriter
 from edgekit.datasets.stored import StoredSamples
 from edgekit.errors import InputError, StepError
 from edgekit.numerics.sqnr import decibels, signal_and_noise
@@ -59,24 +56,14 @@ def compute_reference(
     fit_task(judge, {name: array.shape for name, array in first.items()}, samples)
     records = Records(len(samples), len(first))
     labels = _labels_of(samples)
-    digest = hashlib.sha256()
-    decides = False
-    with ExitStack() as stack:
-        files = {name: f"output_{place}.npy" for place, name in enumerate(first)}
-        writers = {name: stack.enter_context(RowWriter(out / file, len(samples))) for name, file in files.items()}
-        decisions: RowWriter | None = None
+    with ReferenceWriter(out, len(samples), first) as writer:
         for seen in walk.run_all(samples, progress):
             for name, array in seen.outputs.items():
                 _refuse_nonfinite(name, array, _name_of(samples, seen.index))
-                _append(writers[name], array, name)
-                digest.update(np.ascontiguousarray(array).data)
-            records.seconds[seen.index] = seen.seconds
             decision = judge.decide(seen.outputs)
+            writer.append(seen.outputs, decision)
+            records.seconds[seen.index] = seen.seconds
             if decision is not None:
-                decides = True
-                if decisions is None:
-                    decisions = stack.enter_context(RowWriter(out / "decisions.npy", len(samples)))
-                decisions.append(decision)
                 records.add_decision(seen.index, decision)
             _add_score(records, judge, seen.outputs, labels, seen.index)
     if labels is not None and records.scores is None and judge.metric is not None:
@@ -86,16 +73,10 @@ def compute_reference(
             remedy="name the task that fits the data, or `compare` to leave labels aside",
             code="labels_do_not_fit",
         )
-    records.save(out, decides=decides)
+    records.save(out, decides=writer.decides)
     info = {
-        "samples": len(samples),
-        "outputs": [
-            {"name": name, "file": file, "shape": list(first[name].shape), "dtype": str(first[name].dtype)}
-            for name, file in files.items()
-        ],
-        "sha256": digest.hexdigest(),
+        **writer.info(),
         "labelled": records.scores is not None,
-        "decides": decides,
         "chance": judge.chance() if records.scores is not None else None,
         "measurement": _summarize(records, None, judge, samples, walk, False, False, 0, started).to_dict(),
     }
@@ -202,17 +183,6 @@ def _compare(
     # The noise's power is not finite exactly when an element is not (or is beyond 1e154).
     if not np.isfinite(records.noise[index, place]):
         records.nonfinite[index] = True
-
-
-def _append(writer: RowWriter, array: np.ndarray, name: str) -> None:
-    try:
-        writer.append(array)
-    except ValueError as error:
-        raise StepError(
-            f"the source model's output `{name}` changes from sample to sample: {error}",
-            where=name,
-            code="outputs_differ",
-        ) from error
 
 
 def _refuse_nonfinite(name: str, array: np.ndarray, sample: str) -> None:

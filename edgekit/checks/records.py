@@ -13,17 +13,22 @@ A reference folder holds ``reference.json``, ``output_K.npy`` (one row per sampl
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from edgekit.datasets.rows import RowReader
-from edgekit.errors import InputError
+from edgekit.datasets.rows import RowReader, RowWriter
+from edgekit.errors import InputError, StepError
 
 REFERENCE = "reference.json"
 RECORDS = "records.npz"
+DECISIONS = "decisions.npy"
 
 
 class Records:
@@ -69,6 +74,68 @@ class Records:
         np.savez(folder / RECORDS, allow_pickle=False, **arrays)
 
 
+class ReferenceWriter:
+    """Writes the source model's outputs and decisions, one sample after the other, in a ``with`` block.
+
+    ``first`` are its outputs on some sample, which tell their names, shapes and types.
+    """
+
+    def __init__(self, folder: Path, samples: int, first: Mapping[str, np.ndarray]) -> None:
+        self._folder = folder
+        self._samples = samples
+        self._first = first
+        self._files = {name: f"output_{place}.npy" for place, name in enumerate(first)}
+        self._open = ExitStack()
+        self._rows: dict[str, RowWriter] = {}
+        self._decisions: RowWriter | None = None
+        self._digest = hashlib.sha256()
+
+    def __enter__(self) -> ReferenceWriter:
+        for name, file in self._files.items():
+            self._rows[name] = self._open.enter_context(RowWriter(self._folder / file, self._samples))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    @property
+    def decides(self) -> bool:
+        """Whether the task had a decision on any sample."""
+        return self._decisions is not None
+
+    def append(self, outputs: Mapping[str, np.ndarray], decision: np.ndarray | None) -> None:
+        """The next sample's.
+
+        Raises:
+            StepError: an output has another shape or type than the first one's.
+        """
+        for name, array in outputs.items():
+            try:
+                self._rows[name].append(array)
+            except ValueError as error:
+                raise StepError(
+                    f"the source model's output `{name}` changes from sample to sample: {error}",
+                    where=name,
+                    code="outputs_differ",
+                ) from error
+            self._digest.update(np.ascontiguousarray(array).data)
+        if decision is not None:
+            if self._decisions is None:
+                self._decisions = self._open.enter_context(RowWriter(self._folder / DECISIONS, self._samples))
+            self._decisions.append(decision)
+
+    def info(self) -> dict[str, Any]:
+        """{samples, outputs: [{name, file, shape, dtype}], sha256 of the raw outputs, decides}."""
+        outputs = [
+            {"name": name, "file": file, "shape": list(self._first[name].shape), "dtype": str(self._first[name].dtype)}
+            for name, file in self._files.items()
+        ]
+        digest = self._digest.hexdigest()
+        return {"samples": self._samples, "outputs": outputs, "sha256": digest, "decides": self.decides}
+
+
 class Reference:
     """The source model's outputs on the samples of a run."""
 
@@ -81,7 +148,7 @@ class Reference:
             raise InputError(f"no outputs of the source model in {folder}: {error}", where=str(folder)) from error
         self.names: list[str] = [output["name"] for output in self.info["outputs"]]
         self._rows = {output["name"]: RowReader(folder / output["file"]) for output in self.info["outputs"]}
-        decisions = folder / "decisions.npy"
+        decisions = folder / DECISIONS
         self._decisions = RowReader(decisions) if decisions.exists() else None
 
     def __len__(self) -> int:

@@ -23,13 +23,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from edgekit.engine.child import Child, Job, machine_memory, megabytes
 from edgekit.errors import BugError, StepError, from_dict
-
-Job = dict[str, Any]
 
 _LOOK_SECONDS = 0.2  # how often memory and time are looked at
 _GRACE_SECONDS = 2.0  # how long a child that was asked to end may take
-_MEMORY_SHARE = 0.9
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
@@ -47,28 +45,6 @@ class Answer:
     value: Any = None
     peak_rss_bytes: int | None = None
     seconds: float = 0.0
-
-
-@dataclass
-class _Child:
-    stack: str
-    process: subprocess.Popen[bytes]
-    log: Path
-    ready: bool = False
-    job: Job | None = None
-    ticket: str = ""
-    job_began: float = 0.0
-    peak: int = 0
-    family_peak: int = 0
-    looked: float = 0.0
-    ended: bool = False
-    fate: StepError | None = None
-
-    @property
-    def label(self) -> str:
-        return str(
-            (self.job or {}).get("label") or (self.job or {}).get("kind") or f"the start of the worker for {self.stack}"
-        )
 
 
 class Pool:
@@ -89,11 +65,11 @@ class Pool:
         self._modules = modules
         self._time_limit = time_limit_seconds
         self._memory_limit = memory_limit_bytes
-        self._children: dict[str, _Child] = {}
-        self._said: queue.SimpleQueue[tuple[_Child, dict[str, Any] | None]] = queue.SimpleQueue()
+        self._children: dict[str, Child] = {}
+        self._said: queue.SimpleQueue[tuple[Child, dict[str, Any] | None]] = queue.SimpleQueue()
         self._tickets = 0
         self._died_early: set[str] = set()
-        self._leaving: list[_Child] = []
+        self._leaving: list[Child] = []
 
     def __enter__(self) -> Pool:
         return self
@@ -148,7 +124,7 @@ class Pool:
         if child.job is not None:
             raise BugError(f"the worker for {stack} is busy with {child.label}")
         self._tickets += 1
-        child.job, child.ticket, child.job_began = job, str(self._tickets), time.monotonic()
+        child.job, child.ticket, child.began = job, str(self._tickets), time.monotonic()
         child.peak = child.family_peak = 0
         # A child that has just died is noticed by its reader, and then becomes the error of this job.
         with contextlib.suppress(BrokenPipeError):
@@ -207,7 +183,7 @@ class Pool:
         if child is not None:
             child.ended = True
             self._leaving.append(child)
-            _signal_group(child, signal.SIGKILL)
+            child.signal(signal.SIGKILL)
 
     def retire(self, stack: str) -> None:
         """Let the stack's child go: nothing more is wanted of it."""
@@ -215,7 +191,7 @@ class Pool:
         if child is not None:
             child.ended = True
             self._leaving.append(child)
-            _close_input(child)
+            child.close_input()
 
     def close(self) -> None:
         """End all children: those at work are asked to, and their process groups are killed after two seconds."""
@@ -227,21 +203,21 @@ class Pool:
         try:
             for child in children:
                 child.ended = True
-                _close_input(child)
+                child.close_input()
                 if child.job is not None or not child.ready:
-                    _signal_group(child, signal.SIGTERM)
+                    child.signal(signal.SIGTERM)
             deadline = time.monotonic() + _GRACE_SECONDS
             for child in children:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     child.process.wait(timeout=max(0.0, deadline - time.monotonic()))
         finally:
             for child in children:
-                _signal_group(child, signal.SIGKILL)
+                child.signal(signal.SIGKILL)
                 child.process.wait()
             if self._temporary is not None:
                 self._temporary.cleanup()
 
-    def _spawn(self, stack: str, toolchain: str | None) -> _Child:
+    def _spawn(self, stack: str, toolchain: str | None) -> Child:
         command = [sys.executable, "-P", "-m", "edgekit.engine.worker", stack]
         if toolchain is not None:
             from edgekit.toolchains import require
@@ -263,7 +239,7 @@ class Pool:
                 env=self._environment(),
                 start_new_session=True,
             )
-        return _Child(stack, process, log)
+        return Child(stack, process, log)
 
     def _environment(self) -> dict[str, str]:
         """The child's: its share of threads, no telemetry, the programs beside the interpreter first."""
@@ -278,7 +254,7 @@ class Pool:
         environment["PATH"] = os.pathsep.join([beside, environment.get("PATH", "")])
         return environment
 
-    def _read(self, child: _Child) -> None:
+    def _read(self, child: Child) -> None:
         stdout = child.process.stdout
         assert stdout is not None
         for line in stdout:
@@ -286,7 +262,7 @@ class Pool:
                 self._said.put((child, json.loads(line)))
         self._said.put((child, None))
 
-    def _understand(self, child: _Child, message: dict[str, Any] | None) -> Iterator[Answer]:
+    def _understand(self, child: Child, message: dict[str, Any] | None) -> Iterator[Answer]:
         if message is None:
             yield from self._bury(child)
         elif "ready" in message:
@@ -298,23 +274,23 @@ class Pool:
             kind = "done" if "done" in message else "error"
             yield self._answer(child, kind, message[kind], message.get("peak_rss_bytes") or 0)
 
-    def _answer(self, child: _Child, kind: str, value: Any, peak: int) -> Answer:
+    def _answer(self, child: Child, kind: str, value: Any, peak: int) -> Answer:
         answer = Answer(
             child.stack,
             kind,
             child.ticket,
             value,
             max(peak, child.peak, child.family_peak) or None,
-            time.monotonic() - child.job_began,
+            time.monotonic() - child.began,
         )
         child.job, child.ticket = None, ""
         return answer
 
-    def _bury(self, child: _Child) -> Iterator[Answer]:
+    def _bury(self, child: Child) -> Iterator[Answer]:
         """Its line has ended. Whatever it started goes with it."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.process.wait(timeout=_GRACE_SECONDS)
-        _signal_group(child, signal.SIGKILL)
+        child.signal(signal.SIGKILL)
         code = child.process.wait()
         if child.ended:
             return
@@ -322,7 +298,7 @@ class Pool:
         if self._children.get(child.stack) is child:
             del self._children[child.stack]
         if child.job is not None:
-            error = child.fate or _death(child, code)
+            error = child.fate or child.death(code)
             error.log = error.log or child.job.get("log") or (None if self._temporary else str(child.log))
             yield self._answer(child, "error", error.to_dict(), 0)
         elif not child.ready:
@@ -334,88 +310,23 @@ class Pool:
             if child.job is None or child.fate is not None or now - child.looked < _LOOK_SECONDS:
                 continue
             child.looked = now
-            child.family_peak = max(child.family_peak, _family_rss(child.process.pid))
-            limit = self._memory_limit or _machine_memory()
+            child.family_peak = max(child.family_peak, child.family_rss())
+            limit = self._memory_limit or machine_memory()
             if child.family_peak > limit:
                 child.fate = StepError(
-                    f"{child.label} outgrew its memory limit of {_megabytes(limit)} "
-                    f"and was ended; the peak seen was {_megabytes(child.family_peak)}",
+                    f"{child.label} outgrew its memory limit of {megabytes(limit)} "
+                    f"and was ended; the peak seen was {megabytes(child.family_peak)}",
                     where=child.label,
                     remedy="give it more memory, fewer samples, or a smaller input",
                     code="out_of_memory",
                 )
-            elif self._time_limit is not None and now - child.job_began > self._time_limit:
+            elif self._time_limit is not None and now - child.began > self._time_limit:
                 child.fate = StepError(
                     f"{child.label} was still at work after {self._time_limit:g} s and was ended; "
-                    f"the peak memory seen was {_megabytes(child.family_peak)}",
+                    f"the peak memory seen was {megabytes(child.family_peak)}",
                     where=child.label,
                     remedy="allow it more time, or look into its log for what it waits for",
                     code="time_limit",
                 )
             if child.fate is not None:
-                _signal_group(child, signal.SIGKILL)
-
-
-def _death(child: _Child, code: int) -> StepError:
-    """The error for a child that ended in the middle of its job, without a word."""
-    peak = f"the peak memory seen was {_megabytes(max(child.peak, child.family_peak))}"
-    if code >= 0:
-        return StepError(
-            f"{child.label} ended its worker (exit code {code}); {peak}",
-            where=child.label,
-            remedy="the end of the log shows what it said last",
-            code="crashed",
-        )
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else "unknown"
-    if -code == signal.SIGKILL:
-        return StepError(
-            f"{child.label} was killed by signal {-code} ({name}), possibly for want of memory; {peak}",
-            where=child.label,
-            remedy="if nobody ended it on purpose, give it more memory, fewer samples, or a smaller input",
-            code="killed",
-        )
-    return StepError(
-        f"{child.label} was ended by signal {-code} ({name}); {peak}",
-        where=child.label,
-        remedy="the end of the log shows where",
-        code="crashed",
-    )
-
-
-def _close_input(child: _Child) -> None:
-    with contextlib.suppress(OSError):
-        if child.process.stdin is not None:
-            child.process.stdin.close()
-
-
-def _signal_group(child: _Child, number: int) -> None:
-    """To the child and all it started: it leads a process group of its own, which outlives it if they do."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.process.pid, number)
-
-
-def _family_rss(pid: int) -> int:
-    """Bytes held at the moment by a process and all it started."""
-    import psutil
-
-    total = 0
-    with contextlib.suppress(psutil.Error):
-        parent = psutil.Process(pid)
-        for process in (parent, *parent.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                total += process.memory_info().rss
-    return total
-
-
-def _machine_memory() -> int:
-    """Nine tenths of the machine's memory, or of what its control group allows."""
-    import psutil
-
-    total = psutil.virtual_memory().total
-    with contextlib.suppress(OSError, ValueError):
-        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return int(total * _MEMORY_SHARE)
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:.0f} MB"
+                child.signal(signal.SIGKILL)

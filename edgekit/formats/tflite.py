@@ -21,7 +21,7 @@ from edgekit.formats.tflite_flatbuffer import (
     read_model,
 )
 from edgekit.formats.tflite_operators import operator_name, read_attributes
-from edgekit.graph import Graph, Operator, Quantization, TensorInfo
+from edgekit.graph import MOST_VALUES, Graph, Operator, Quantization, TensorInfo
 
 
 @format_("tflite", suffixes=(".tflite",), stack="litert", requires=("ai-edge-litert",), runtime="ai-edge-litert")
@@ -87,7 +87,9 @@ def describe_model(model: StoredModel) -> Graph:
     """The Graph of the first subgraph; operators keep their place in it as their index."""
     subgraph = model.main
     constants = _find_constants(model, subgraph)
-    tensors = tuple(_describe_tensor(tensor, index in constants) for index, tensor in enumerate(subgraph.tensors))
+    tensors = tuple(
+        _describe_tensor(model, tensor, index in constants) for index, tensor in enumerate(subgraph.tensors)
+    )
     counted: set[int] = set()
     operators: list[Operator] = []
     for index, stored in enumerate(subgraph.operators):
@@ -182,8 +184,30 @@ def _with_layout(tensor: Tensor, layout: str | None) -> Tensor:
     return Tensor(tensor.name, tensor.source_name, tensor.shape, tensor.dtype, None, tensor.quantization, layout)
 
 
-def _describe_tensor(tensor: StoredTensor, constant: bool) -> TensorInfo:
-    return TensorInfo(tensor.name, tensor.shape, tensor.dtype, constant, _quantization(tensor))
+def _describe_tensor(model: StoredModel, tensor: StoredTensor, constant: bool) -> TensorInfo:
+    quantization = _quantization(tensor)
+    values, zero = _read_values(model, tensor, quantization) if constant else (None, None)
+    return TensorInfo(tensor.name, tensor.shape, tensor.dtype, constant, quantization, values, zero)
+
+
+def _read_values(
+    model: StoredModel, tensor: StoredTensor, quantization: Quantization | None
+) -> tuple[tuple[int | float, ...] | None, bool | None]:
+    """(the stored numbers of a small constant, whether all that it stands for is 0); see ``TensorInfo``.
+
+    A quantized 0 is stored as the zero point. What its buffer does not hold as its shape says is not known.
+    """
+    try:
+        array = model.read_constant(tensor)
+    except InputError:
+        return None, None
+    if array is None or array.dtype.kind not in "iufb":
+        return None, None
+    points = quantization.zero_point if quantization is not None else (0,)
+    zero = bool((array == points[0]).all()) if len(set(points)) == 1 else None
+    if array.size > MOST_VALUES or not np.isfinite(array).all():
+        return None, zero
+    return tuple(array.ravel().tolist()), zero
 
 
 def _quantization(tensor: StoredTensor) -> Quantization | None:

@@ -1,0 +1,210 @@
+"""What compiler 16 of the Edge TPU makes of a TensorFlow Lite model, operator by operator.
+
+Every operator is judged by itself first (rank, data type, operator, version, limits: the first that fails names the
+status, in the compiler's own words). Then the graph is cut: only the first region of supported operators becomes a
+subgraph, and supported operators outside it stay on the CPU too. Facts are in ``edgetpu.yaml``, with their sources.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgekit.devices.placement import Cause, Placed, Placement, Violation
+from edgekit.devices.profile import Profile
+from edgekit.devices.rules import rules
+from edgekit.devices.rules.edgetpu_limits import RULES, Subject, show, sizes, take_subject
+from edgekit.devices.rules.edgetpu_memory import predict_memory
+from edgekit.devices.rules.edgetpu_partition import first_region
+from edgekit.devices.rules.edgetpu_table import Row, Table, load_table
+from edgekit.graph import Graph, Operator, TensorInfo
+
+#: What an operator's status is when the model does not compile and it is not to blame.
+NOT_COMPILED = "Not compiled"
+
+_LAYOUT_ONLY = frozenset({"TRANSPOSE"})
+_FLOATS = frozenset({"float16", "float32", "float64", "bfloat16"})
+
+
+@dataclass(frozen=True)
+class Flag:
+    """The judgement of one operator by itself: ``status`` is a key of the table's statuses (None: it is supported)."""
+
+    status: str | None = None
+    reason: str | None = None
+    remedy: str | None = None
+
+
+@rules("edgetpu", judges="tflite")
+def place(graph: Graph, profile: Profile) -> Placement:
+    """See ``rules``. Memory is in bytes of parameters; the profile adds nothing to what the compiler does."""
+    return predict(graph)
+
+
+def predict(graph: Graph) -> Placement:
+    """The placement of every operator, the subgraphs, and the parameter memory of what maps."""
+    table = load_table()
+    violations = find_violations(graph, table)
+    flags = [judge(graph, operator, table) for operator in graph.operators]
+    region = frozenset() if violations else first_region(graph, [flag.status is None for flag in flags])
+    placed = tuple(
+        _place(graph, operator, flag, position in region, bool(violations), table)
+        for position, (operator, flag) in enumerate(zip(graph.operators, flags, strict=True))
+    )
+    return Placement(
+        source="predicted",
+        operators=placed,
+        subgraphs=1 if region else 0,
+        transposes=sum(1 for operator in graph.operators if operator.type in _LAYOUT_ONLY),
+        memory=predict_memory(graph, region),
+        violations=violations,
+        notes=_notes(graph),
+    )
+
+
+def judge(graph: Graph, operator: Operator, table: Table) -> Flag:
+    """Whether an operator is supported, whatever stands before it. The order is the compiler's."""
+    subject = take_subject(graph, operator, table.chip)
+    row = table.rows.get(operator.type)
+    for check in (_check_rank, _check_data_type):
+        flag = check(subject, row, table)
+        if flag is not None:
+            return flag
+    if row is None:
+        return Flag("operator", f"{operator.type} does not map", table.remedy("operator", operator.type))
+    if row.newest is not None and (operator.version or 1) > row.newest:
+        reason = f"version {operator.version} of {operator.type} is newer than the compiler takes ({row.newest})"
+        return Flag("version", reason, table.remedy("version"))
+    return _check_limits(subject, row, table) or Flag()
+
+
+def _check_rank(subject: Subject, row: Row | None, table: Table) -> Flag | None:
+    skipped = row.weights if row is not None else ()
+    inputs = [tensor for place, tensor in enumerate(subject.inputs) if place not in skipped]
+    for tensor in (*inputs, *subject.outputs):
+        if tensor is None:
+            continue
+        if any(size > 1 for size in sizes(tensor)[: -table.innermost]):
+            reason = f"{show(tensor)} has more than its {table.innermost} innermost axes above 1"
+            return Flag("rank", reason, table.remedy("rank"))
+    return None
+
+
+def _check_data_type(subject: Subject, row: Row | None, table: Table) -> Flag | None:
+    """8-bit integers flow in and out; of an operator that does not map anyway, the first output decides."""
+    places = row.data if row is not None else None
+    if places is not None:
+        flowing = [subject.input(place) for place in places]
+    else:
+        flowing = [tensor for tensor in subject.inputs if tensor is not None and not tensor.constant]
+    outputs = subject.outputs if row is not None else subject.outputs[:1]
+    constants = [tensor for tensor in subject.inputs if tensor is not None and tensor.constant]
+    wrong = [tensor for tensor in (*flowing, *outputs) if tensor is not None and tensor.dtype not in table.data_types]
+    wrong += [tensor for tensor in constants if tensor.dtype in _FLOATS]
+    if not wrong:
+        return None
+    reason = f"`{wrong[0].name}` is {wrong[0].dtype}, not 8-bit integers"
+    quantizes = row is not None and row.float_is_limited and _is_float(subject.input(0))
+    return Flag("limited" if quantizes else "data_type", reason, table.remedy("data_type"))
+
+
+def _check_limits(subject: Subject, row: Row, table: Table) -> Flag | None:
+    for limit in row.limits:
+        reason = RULES[limit.rule](subject, **limit.parameters)
+        if reason is not None:
+            return Flag("limited", f"{reason} ({limit.source})", table.remedy("limits", limit.rule))
+    return None
+
+
+def _is_float(tensor: TensorInfo | None) -> bool:
+    return tensor is not None and tensor.dtype in _FLOATS
+
+
+def _place(graph: Graph, operator: Operator, flag: Flag, mapped: bool, broken: bool, table: Table) -> Placed:
+    cause: Cause
+    if mapped:
+        status, cause, reason, remedy = table.statuses["mapped"], "mapped", None, None
+    elif flag.status is not None:
+        status, cause, reason, remedy = table.statuses[flag.status], "rejected", flag.reason, flag.remedy
+        if _stands_at_the_end(graph, operator):
+            cause, remedy = "host", table.remedy("host")
+    elif broken:
+        status, cause, reason, remedy = NOT_COMPILED, "downstream", "the model does not compile", None
+    else:
+        status, cause = table.statuses["downstream"], "downstream"
+        reason, remedy = "it comes after a refused operator, or beside the only subgraph", table.remedy("downstream")
+    return Placed(
+        index=operator.index,
+        type=operator.type,
+        name=operator.name,
+        placement="accelerator" if mapped else "cpu",
+        status=status,
+        cause=cause,
+        reason=reason,
+        remedy=remedy,
+        macs=operator.macs,
+        params=operator.params,
+    )
+
+
+def _stands_at_the_end(graph: Graph, operator: Operator) -> bool:
+    """A QUANTIZE of the model's float input, or a DEQUANTIZE to its float output: the host's by nature."""
+    if not operator.inputs or not operator.outputs or min(operator.inputs[0], operator.outputs[0]) < 0:
+        return False
+    first, last = operator.inputs[0], operator.outputs[0]
+    if operator.type == "QUANTIZE":
+        return first in graph.inputs and _is_float(graph.tensors[first])
+    if operator.type == "DEQUANTIZE":
+        source = graph.tensors[first]
+        return last in graph.outputs and not source.constant and source.dtype not in _FLOATS
+    return False
+
+
+def find_violations(graph: Graph, table: Table) -> tuple[Violation, ...]:
+    """What makes the compiler refuse the whole model."""
+    found = [*_unknown_operators(graph, table), *_dynamic_tensors(graph, table)]
+    return tuple({(violation.rule, violation.message): violation for violation in found}.values())
+
+
+def _unknown_operators(graph: Graph, table: Table) -> list[Violation]:
+    found = []
+    for operator in graph.operators:
+        name = operator.type
+        if name in table.newer or name.startswith("BUILTIN_"):
+            words = table.failures["unknown_operator"]
+            message = f"{name} (operator {operator.index}) is unknown to the compiler's TensorFlow Lite: {words}"
+            remedy = table.remedy("newer_operator", name)
+            found.append(Violation("unknown_operator", message, remedy, table.sources["enumeration"]))
+        elif name.startswith("Flex") and name not in table.refused:
+            message = (
+                f"{name} (operator {operator.index}) is one of TensorFlow's own: {table.failures['select_operator']}"
+            )
+            source = "google-coral/edgetpu issue 718"
+            found.append(Violation("select_operator", message, table.remedy("select_operator"), source))
+    return found
+
+
+def _dynamic_tensors(graph: Graph, table: Table) -> list[Violation]:
+    """Sizes that are computed, and free sizes other than the batch, which a file stores as 1."""
+    source = table.sources["delegate"]
+    found = []
+    for operator in graph.operators:
+        for place in table.dynamic_unless_constant.get(operator.type, ()):
+            index = operator.inputs[place] if place < len(operator.inputs) else -1
+            if index >= 0 and not graph.tensors[index].constant:
+                message = f"the output of {operator.type} (operator {operator.index}) has a computed size"
+                message += f": {table.failures['dynamic']}"
+                found.append(Violation("dynamic_shape", message, table.remedy("dynamic"), source))
+                break
+    for index in graph.inputs:
+        tensor = graph.tensors[index]
+        if any(size is None for size in tensor.shape[1:]):
+            message = f"the input `{tensor.name}` leaves a size free besides the batch: {table.failures['dynamic']}"
+            found.append(Violation("dynamic_shape", message, table.remedy("dynamic"), source))
+    return found
+
+
+def _notes(graph: Graph) -> tuple[str, ...]:
+    notes = ["whether the activations fit on the chip, and what is left there for parameters, only the compiler knows"]
+    if any(graph.tensors[index].shape[:1] == (None,) for index in graph.inputs):
+        notes.append("the free batch is taken as 1, as the file stores it")
+    return tuple(notes)

@@ -1,0 +1,110 @@
+"""What the compiler of the Edge TPU maps, as data: ``edgetpu.yaml``, read once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from edgekit.devices.rules.edgetpu_limits import Chip
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A rule of ``edgetpu_limits`` with its parameters. ``fitted``: its figure is what the compiler was seen to do;
+    ``analogy``: seen with other operators only."""
+
+    rule: str
+    parameters: dict[str, Any]
+    source: str
+    fitted: bool = False
+    analogy: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """An operator that maps. ``data`` are the inputs whose type counts (None: all that are computed), ``weights``
+    those whose rank does not; ``newest`` is the last version that is taken, if it is known to end."""
+
+    source: str
+    data: tuple[int, ...] | None = None
+    weights: tuple[int, ...] = ()
+    newest: int | None = None
+    version_source: str | None = None
+    float_is_limited: bool = False
+    analogy: bool = False
+    limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """``statuses`` and ``failures`` are the compiler's own words."""
+
+    compiler: str
+    statuses: dict[str, str]
+    failures: dict[str, str]
+    chip: Chip
+    data_types: frozenset[str]
+    innermost: int
+    rows: dict[str, Row]
+    refused: frozenset[str]
+    newer: frozenset[str]
+    dynamic_unless_constant: dict[str, tuple[int, ...]]
+    remedies: dict[str, Any]
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def remedy(self, cause: str, type_: str = "any") -> str | None:
+        """What to do about a cause, for this operator if there is something particular."""
+        found = self.remedies.get(cause)
+        if isinstance(found, dict):
+            found = found.get(type_, found.get("any"))
+        return found if isinstance(found, str) else None
+
+
+@cache
+def load_table() -> Table:
+    """The table beside this module."""
+    from ruamel.yaml import YAML
+
+    stored = YAML(typ="safe", pure=True).load(Path(__file__).with_name("edgetpu.yaml"))
+    sources: dict[str, str] = stored["sources"]
+    chip = {name: value for name, value in stored["chip"].items() if name != "source"}
+    return Table(
+        compiler=stored["compiler"],
+        statuses=stored["statuses"],
+        failures=stored["failures"],
+        chip=Chip(**chip),
+        data_types=frozenset(stored["data_types"]["values"]),
+        innermost=stored["rank"]["innermost"],
+        rows={name: _read_row(row, sources) for name, row in stored["operators"].items()},
+        refused=frozenset(stored["refused"]),
+        newer=frozenset(stored["newer"]),
+        dynamic_unless_constant={name: tuple(places) for name, places in stored["dynamic_unless_constant"].items()},
+        remedies=stored["remedies"],
+        sources=sources,
+    )
+
+
+def _read_row(row: dict[str, Any], sources: dict[str, str]) -> Row:
+    return Row(
+        source="; ".join(sources[name] for name in row["source"]),
+        data=tuple(row["data"]) if "data" in row else None,
+        weights=tuple(row.get("weights", ())),
+        newest=row.get("newest"),
+        version_source=row.get("version_source"),
+        float_is_limited=row.get("float_is_limited", False),
+        analogy=row.get("analogy", False),
+        limits=tuple(_read_limit(limit, sources) for limit in row.get("limits", ())),
+    )
+
+
+def _read_limit(limit: dict[str, Any], sources: dict[str, str]) -> Limit:
+    told = {"rule", "source", "fitted", "analogy"}
+    return Limit(
+        rule=limit["rule"],
+        parameters={name: value for name, value in limit.items() if name not in told},
+        source=sources.get(limit["source"], limit["source"]),
+        fitted=limit.get("fitted", False),
+        analogy=limit.get("analogy", False),
+    )

@@ -1,4 +1,4 @@
-"""Where each operator of a model would run on a device, and why: the result that every rule set and compiler report gives."""
+"""Where each operator of a model would run on a device, and why: what every rule set and compiler report gives."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Where = Literal["accelerator", "cpu", "unsupported"]
+#: ``not_known``: no source says whether the accelerator takes it. It never counts as mapped.
+Where = Literal["accelerator", "cpu", "unsupported", "not_known"]
 
 #: Why an operator stands where it does: ``mapped`` on the accelerator; ``rejected`` for a reason of its own;
-#: ``downstream`` of a rejected one, and otherwise fine; ``host`` by nature (a float QUANTIZE at the model's ends).
-Cause = Literal["mapped", "rejected", "downstream", "host"]
+#: ``downstream`` of a rejected one, and otherwise fine; ``host`` by nature (a float QUANTIZE at the model's ends);
+#: ``unknown`` where that is not known.
+Cause = Literal["mapped", "rejected", "downstream", "host", "unknown"]
 
 
 @dataclass(frozen=True)
 class Placed:
-    """One operator's place. ``index`` is that of ``Graph.operators``; ``status`` is in the compiler's own words where it
-    has any; ``reason`` says why in ours, ``remedy`` what to do about it (both None for a mapped operator)."""
+    """One operator's place. ``index`` is that of ``Graph.operators``; ``status`` is in the compiler's own words where
+    it has any; ``reason`` says why in ours, ``remedy`` what to do about it (both None for a mapped operator)."""
 
     index: int
     type: str
@@ -69,10 +71,13 @@ class Placement:
         }
 
     def verdict(self) -> Literal["fits", "partial", "violates", "not_known"]:
-        """``fits``: all of it runs on the accelerator (operators that are the host's by nature aside); ``violates``: the
-        device cannot load or run it; ``partial``: some of it runs on the CPU."""
+        """``fits``: all of it runs on the accelerator (operators that are the host's by nature aside); ``violates``:
+        the device cannot load or run it; ``not_known``: no source says where all of it runs; ``partial``: some of it
+        runs on the CPU."""
         if self.violations or any(placed.placement == "unsupported" for placed in self.operators):
             return "violates"
+        if any(placed.cause == "unknown" for placed in self.operators):
+            return "not_known"
         if all(placed.cause in ("mapped", "host") for placed in self.operators):
             return "fits"
         return "partial"

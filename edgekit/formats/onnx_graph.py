@@ -16,7 +16,7 @@ from edgekit.formats.costs import (
 )
 from edgekit.formats.onnx_file import graph_inputs, opset_of, read_constants
 from edgekit.formats.onnx_session import open_session
-from edgekit.graph import Graph, Operator, Quantization, TensorInfo
+from edgekit.graph import MOST_VALUES, Graph, Operator, Quantization, TensorInfo
 
 Shape = tuple[int | None, ...]
 
@@ -55,7 +55,8 @@ def describe_model(model: Any) -> Graph:
         if name not in names:
             names[name] = len(tensors)
             shape, dtype = shapes.get(name, ()), dtypes.get(name, "float32")
-            tensors.append(TensorInfo(name, shape, dtype, name in constants, quantizations.get(name)))
+            values, zero = _numbers(constants.get(name))
+            tensors.append(TensorInfo(name, shape, dtype, name in constants, quantizations.get(name), values, zero))
         return names[name]
 
     inputs = tuple(index_of(value.name) for value in graph_inputs(model))
@@ -142,8 +143,17 @@ def _dtype_name(elem_type: int) -> str:
     return str(helper.tensor_dtype_to_np_dtype(elem_type)) if elem_type else "float32"
 
 
+def _numbers(constant: np.ndarray | None) -> tuple[tuple[int | float, ...] | None, bool | None]:
+    """(the numbers of a small constant, whether all of one are 0); (None, None) of what is no constant or no number."""
+    if constant is None or constant.dtype.kind not in "biuf":
+        return None, None
+    zero = not constant.any()
+    return (tuple(constant.ravel().tolist()) if constant.size <= MOST_VALUES else None), zero
+
+
 def _attributes(node: Any) -> dict[str, Any]:
-    """Numbers, texts and lists; tensors and graphs are left out."""
+    """Numbers, texts and lists; tensors and graphs are left out. ``domain`` is that of an operator which is not
+    ONNX's own."""
     from onnx import AttributeProto, helper
 
     plain = {AttributeProto.FLOAT, AttributeProto.INT, AttributeProto.STRING, AttributeProto.FLOATS}
@@ -152,8 +162,16 @@ def _attributes(node: Any) -> dict[str, Any]:
     for attribute in node.attribute:
         if attribute.type in plain:
             value = helper.get_attribute_value(attribute)
-            found[attribute.name] = value.decode(errors="replace") if isinstance(value, bytes) else value
+            found[attribute.name] = _plain(value)
+    if node.domain not in ("", "ai.onnx"):
+        found["domain"] = node.domain
     return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def _count_macs(node: Any, shapes: dict[str, Shape]) -> int:

@@ -1,0 +1,201 @@
+"""What a table makes of a graph: each operator's place, why, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from edgekit.devices.placement import Placed, Violation
+from edgekit.devices.profile import Profile
+from edgekit.devices.rules.limits import Complaint, View, find_complaint
+from edgekit.devices.rules.table import Entry, OperatorTable
+from edgekit.graph import Graph, Operator
+
+#: Where an operator goes that the accelerator does not take: no part of the model can run, or the CPU runs that part.
+Elsewhere = Literal["unsupported", "cpu"]
+
+SUPPORTED = "supported"
+NOT_LISTED = "not in the list of operators"
+REFUSED = "operator not supported"
+WRONG_TYPE = "type not supported"
+LIMIT = "limit not kept"
+NOT_KNOWN = "not known"
+
+
+def judge_operators(
+    graph: Graph, table: OperatorTable, release: str | None, *, elsewhere: Elsewhere
+) -> tuple[Placed, ...]:
+    """Each operator by the table at that release; with no release nothing is known of any."""
+    if release is None:
+        return tuple(
+            _not_known(operator, f"no list of operators of this {table.title} is known") for operator in graph.operators
+        )
+    judge = _Judge(View(graph), table, release, elsewhere)
+    return tuple(judge.place(operator) for operator in graph.operators)
+
+
+def collect_notes(graph: Graph, table: OperatorTable, release: str | None) -> tuple[str, ...]:
+    """What the table adds to the operators of this graph, each once."""
+    if release is None:
+        return ()
+    found = {}
+    for operator in graph.operators:
+        entry = table.find(operator.type, release)
+        if entry is not None and entry.supported and entry.note:
+            found[operator.type] = f"{operator.type}: {entry.note}"
+    return tuple(found.values())
+
+
+class _Judge:
+    def __init__(self, view: View, table: OperatorTable, release: str, elsewhere: Elsewhere) -> None:
+        self._view, self._table, self._release, self._elsewhere = view, table, release, elsewhere
+
+    def place(self, operator: Operator) -> Placed:
+        domain = operator.attributes.get("domain")
+        if domain:
+            return self._unlisted(operator, f"it is an operator of the domain {domain}")
+        entry = self._table.find(operator.type, self._release)
+        if entry is None:
+            return self._unlisted(operator, f"{self._name} does not list it")
+        if not entry.known:
+            return _not_known(operator, f"whether {self._name} takes it has no source")
+        if not entry.supported:
+            return self._reject(operator, REFUSED, entry.reason or f"{self._name} does not support it")
+        wrong = self._wrong_type(operator, entry)
+        if wrong is not None:
+            return self._reject(operator, WRONG_TYPE, wrong)
+        complaint = find_complaint(self._view, operator, {**self._table.general, **entry.limits})
+        if complaint is None:
+            return _placed(operator, "accelerator", SUPPORTED, "mapped")
+        return self._limited(operator, complaint)
+
+    @property
+    def _name(self) -> str:
+        return f"{self._table.title} {self._release}" if len(self._table.releases) > 1 else self._table.title
+
+    def _limited(self, operator: Operator, complaint: Complaint) -> Placed:
+        if not complaint.known:
+            return _not_known(operator, f"not known: {complaint.reason}")
+        return self._reject(operator, LIMIT, complaint.reason)
+
+    def _unlisted(self, operator: Operator, reason: str) -> Placed:
+        if self._table.unlisted == "not_known":
+            return _not_known(operator, reason)
+        return self._reject(operator, NOT_LISTED, reason)
+
+    def _reject(self, operator: Operator, status: str, reason: str) -> Placed:
+        return _placed(operator, self._elsewhere, status, "rejected", reason, self._remedy(operator, status))
+
+    def _remedy(self, operator: Operator, status: str) -> str | None:
+        """The table's own remedy for this operator (``TYPE``, or ``TYPE/limit`` where a limit is not kept), and which
+        later release takes it."""
+        parts = []
+        own = self._table.remedies.get(f"{operator.type}/limit") if status == LIMIT else None
+        if own is None and status in (REFUSED, NOT_LISTED):
+            own = self._table.remedies.get(operator.type)
+        if own is None and status == WRONG_TYPE:
+            own = self._table.remedies.get("type")
+        if own is not None:
+            parts.append(own)
+        later = self._table.first_support(operator.type, self._release)
+        if later is not None and status in (REFUSED, NOT_LISTED):
+            parts.append(f"{self._table.title} {later} has it")
+        return "; ".join(parts) or self._table.remedies.get("any")
+
+    def _wrong_type(self, operator: Operator, entry: Entry) -> str | None:
+        if entry.types is None:
+            return None
+        data = None if entry.data == "output" else self._view.input(operator, entry.data)
+        judged = [data or self._view.output(operator, 0)]
+        if operator.type in self._table.stored.get("types_of_output_too", ()):
+            judged.append(self._view.output(operator, 0))
+        narrowed = self._table.fact(self._release, "narrowed", {})
+        for tensor in judged:
+            if tensor is not None and narrowed.get(tensor.dtype, tensor.dtype) not in entry.types:
+                return f"{tensor.name} is {tensor.dtype}; {self._name} takes {', '.join(entry.types)}"
+        return None
+
+
+def check_opset(graph: Graph, table: OperatorTable, release: str | None) -> tuple[Violation, ...]:
+    """The violation of a release's ``opset_max`` or ``opset_min``, if there is one."""
+    opset = graph.metadata.get("opset")
+    if release is None or not isinstance(opset, int):
+        return ()
+    most, least = table.fact(release, "opset_max"), table.fact(release, "opset_min", 0)
+    if most is not None and opset > most:
+        message = f"the model has opset {opset}; {table.title} {release} reads up to opset {most}"
+        remedy = f"export it with opset {most} (torch_to_onnx with exporter: torchscript, opset: {most})"
+        return (Violation("opset", message, remedy, table.source),)
+    if opset < least:
+        message = f"the model has opset {opset}; {table.title} {release} reads opset {least} and newer"
+        return (Violation("opset", message, f"convert it to opset {least} or newer", table.source),)
+    return ()
+
+
+def check_input_types(graph: Graph, table: OperatorTable, release: str | None) -> tuple[Violation, ...]:
+    """A violation for each input whose type is not in the release's ``input_types``, or in its
+    ``refused_input_types``."""
+    if release is None:
+        return ()
+    allowed, refused = table.fact(release, "input_types"), table.fact(release, "refused_input_types", [])
+    return tuple(
+        Violation(
+            "input_type",
+            f"the input {tensor.name} is {tensor.dtype}, which {table.title} {release} does not take",
+            table.remedies.get("input_type"),
+            table.source,
+        )
+        for tensor in (graph.tensors[index] for index in graph.inputs)
+        if tensor.dtype in refused or (allowed is not None and tensor.dtype not in allowed)
+    )
+
+
+def check_static(graph: Graph, table: OperatorTable) -> tuple[Violation, ...]:
+    """A violation for the inputs whose sizes are not fixed."""
+    free = [graph.tensors[index].name for index in graph.inputs if graph.tensors[index].elements is None]
+    if not free:
+        return ()
+    message = f"{table.title} takes no input of free size: {', '.join(free)}"
+    return (Violation("dynamic_shape", message, "fix the shape of the inputs before export", table.source),)
+
+
+def check_quantized(graph: Graph, profile: Profile, quantizing: Sequence[str]) -> tuple[Violation, ...]:
+    """A violation if the model holds quantized activations where the profile excludes INT8."""
+    why = profile.excluded.get("int8")
+    found = sorted({operator.type for operator in graph.operators if operator.type in quantizing})
+    if why is None or why.value is None or not found:
+        return ()
+    return (
+        Violation(
+            "precision",
+            f"the model is quantized ({', '.join(found)}), and {profile.name} has no INT8: {why.value}",
+            f"give it the float model: {', '.join(profile.routes)}",
+            why.source,
+        ),
+    )
+
+
+def _not_known(operator: Operator, reason: str) -> Placed:
+    return _placed(operator, "not_known", NOT_KNOWN, "unknown", reason)
+
+
+def _placed(
+    operator: Operator,
+    placement: Literal["accelerator", "cpu", "unsupported", "not_known"],
+    status: str,
+    cause: Literal["mapped", "rejected", "unknown"],
+    reason: str | None = None,
+    remedy: str | None = None,
+) -> Placed:
+    return Placed(
+        operator.index,
+        operator.type,
+        operator.name,
+        placement,
+        status,
+        cause,
+        reason,
+        remedy,
+        operator.macs,
+        operator.params,
+    )

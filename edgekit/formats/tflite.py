@@ -11,6 +11,7 @@ import numpy as np
 from edgekit.artifact import IO, Artifact, Build, Tensor
 from edgekit.errors import InputError, StepError
 from edgekit.formats import Declared, Format, Session, format_
+from edgekit.formats.edgetpu_file import is_compiled
 from edgekit.formats.tflite_costs import count_macs, count_params
 from edgekit.formats.tflite_flatbuffer import (
     IDENTIFIER,
@@ -32,7 +33,8 @@ class TensorFlowLite(Format):
     keeps_order = False
 
     def recognizes(self, path: Path, head: bytes) -> bool:
-        return head[4:8] == IDENTIFIER
+        """One that is compiled for the Edge TPU is of another format: it does not run here."""
+        return head[4:8] == IDENTIFIER and not is_compiled(path)
 
     def read_io(self, path: Path, declared: Declared, build: Build | None = None) -> IO:
         """See ``Format.read_io``. A size that the file leaves free is the one the runtime takes unless told (1)."""

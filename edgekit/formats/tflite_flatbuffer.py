@@ -1,29 +1,23 @@
-"""Reads a .tflite file (a FlatBuffer) without trusting it: every offset is checked before it is followed.
+"""Reads a .tflite file (a FlatBuffer) without trusting it.
 
 The runtime's own parser and the generated Python classes believe what a file says; a truncated or hostile one makes
-them crash, or run for ever over tables that point at each other. Here an offset that leaves the file, a vector that is
-longer than the file, and more tables than the file could hold are all an InputError, and the time is linear in the
-file's size.
+them crash, or run for ever over tables that point at each other. ``flatbuffer.Reader`` makes an InputError of that.
 
-Field numbers are those of TensorFlow's ``tensorflow/lite/schema/schema.fbs`` (version 3); the binary layout is
-described in FlatBuffers' "Internals" page.
+Field numbers are those of TensorFlow's ``tensorflow/lite/schema/schema.fbs`` (version 3).
 """
 
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
 from edgekit.errors import InputError
+from edgekit.formats.flatbuffer import Reader
 
 IDENTIFIER = b"TFL3"
-_Item = TypeVar("_Item")
 
 #: TensorType by number, in NumPy's words. What NumPy has no type for keeps the schema's name.
 TENSOR_TYPES = (
@@ -51,12 +45,14 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class StoredOperator:
-    """An operator as it is stored. ``options`` is (number of the options' type, position of their table), or None."""
+    """An operator as it is stored. ``options`` is (number of the options' type, position of their table), or None;
+    ``custom`` is (position, size) of a custom operator's own options."""
 
     opcode: int
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: tuple[int, int] | None = None
+    custom: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -161,7 +157,7 @@ def parse_model(data: bytes) -> StoredModel:
     """Parse the bytes of a file (see ``read_model``)."""
     if len(data) < 8 or data[4:8] != IDENTIFIER:
         raise InputError("it does not carry the identifier TFL3", code="wrong_format")
-    reader = _Reader(data)
+    reader = Reader(data)
     root = reader.follow(0)
     model = StoredModel(
         data=data,
@@ -177,77 +173,13 @@ def parse_model(data: bytes) -> StoredModel:
     return model
 
 
-class _Reader:
-    """Checked access to tables, vectors, scalars and strings by their position in the file."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        # No sound file holds more tables than it has room for, each being at least a 4-byte offset to its vtable.
-        self._tables_left = len(data) // 4
-
-    def unpack(self, form: str, position: int) -> int | float:
-        if position < 0 or position + struct.calcsize(form) > len(self.data):
-            raise InputError("an offset points outside the file; it is truncated or damaged", code="invalid_model")
-        return struct.unpack_from(form, self.data, position)[0]
-
-    def integer(self, form: str, position: int) -> int:
-        return int(self.unpack(form, position))
-
-    def follow(self, position: int) -> int:
-        """Where the unsigned offset stored at ``position`` leads."""
-        return position + self.integer("<I", position)
-
-    def field(self, table: int, number: int) -> int | None:
-        """The position of a table's field, or None where it has its default."""
-        vtable = table - self.integer("<i", table)
-        size = self.integer("<H", vtable)
-        entry = 4 + 2 * number
-        if entry + 2 > size:
-            return None
-        offset = self.integer("<H", vtable + entry)
-        return table + offset if offset else None
-
-    def scalar(self, table: int, number: int, form: str, default: int) -> int:
-        position = self.field(table, number)
-        return default if position is None else self.integer(form, position)
-
-    def child(self, table: int, number: int) -> int | None:
-        position = self.field(table, number)
-        return None if position is None else self.follow(position)
-
-    def vector(self, table: int, number: int, width: int) -> tuple[int, int]:
-        """(position of the first element, how many) of a vector whose elements have ``width`` bytes."""
-        start = self.child(table, number)
-        if start is None:
-            return 0, 0
-        count = self.integer("<I", start)
-        if start + 4 + count * width > len(self.data):
-            raise InputError("a vector is longer than the file; it is truncated or damaged", code="invalid_model")
-        return start + 4, count
-
-    def numbers(self, table: int, number: int, dtype: str) -> list[int] | list[float]:
-        start, count = self.vector(table, number, np.dtype(dtype).itemsize)
-        return np.frombuffer(self.data, dtype, count, start).tolist() if count else []
-
-    def text(self, table: int, number: int) -> str:
-        start, count = self.vector(table, number, 1)
-        return self.data[start : start + count].decode("utf-8", "replace")
-
-    def tables(self, table: int, number: int, read: Callable[[_Reader, int], _Item]) -> tuple[_Item, ...]:
-        start, count = self.vector(table, number, 4)
-        self._tables_left -= count
-        if self._tables_left < 0:
-            raise InputError("it names more tables than it has room for", code="invalid_model")
-        return tuple(read(self, self.follow(start + 4 * index)) for index in range(count))
-
-
-def _read_code(reader: _Reader, table: int) -> OperatorCode:
+def _read_code(reader: Reader, table: int) -> OperatorCode:
     # The one-byte field is the older one; files of new operators (above 127) have a placeholder there.
     builtin = max(reader.scalar(table, 0, "<b", 0), reader.scalar(table, 3, "<i", 0))
     return OperatorCode(builtin, reader.scalar(table, 2, "<i", 1), reader.text(table, 1))
 
 
-def _read_subgraph(reader: _Reader, table: int) -> Subgraph:
+def _read_subgraph(reader: Reader, table: int) -> Subgraph:
     return Subgraph(
         name=reader.text(table, 4),
         tensors=reader.tables(table, 0, _read_tensor),
@@ -257,7 +189,7 @@ def _read_subgraph(reader: _Reader, table: int) -> Subgraph:
     )
 
 
-def _read_tensor(reader: _Reader, table: int) -> StoredTensor:
+def _read_tensor(reader: Reader, table: int) -> StoredTensor:
     shape = _indices(reader, table, 0)
     signature = _indices(reader, table, 7) or shape
     if len(signature) != len(shape):
@@ -289,17 +221,31 @@ def _read_tensor(reader: _Reader, table: int) -> StoredTensor:
     )
 
 
-def _read_operator(reader: _Reader, table: int) -> StoredOperator:
+def _read_operator(reader: Reader, table: int) -> StoredOperator:
     options = reader.child(table, 4)
     return StoredOperator(
         opcode=reader.scalar(table, 0, "<I", 0),
         inputs=_indices(reader, table, 1),
         outputs=_indices(reader, table, 2),
         options=None if options is None else (reader.scalar(table, 3, "<B", 0), options),
+        custom=_custom_options(reader, table),
     )
 
 
-def _read_buffer(reader: _Reader, table: int) -> StoredBuffer:
+def _custom_options(reader: Reader, table: int) -> tuple[int, int]:
+    """Inside the FlatBuffer, or behind it where a file is too large for its offsets."""
+    start, size = reader.vector(table, 5, 1)
+    if size:
+        return start, size
+    start, size = reader.scalar(table, 9, "<Q", 0), reader.scalar(table, 10, "<Q", 0)
+    if start <= 1 or size == 0:
+        return 0, 0
+    if start + size > len(reader.data):
+        raise InputError("an operator's options lie outside the file; it is truncated or damaged", code="invalid_model")
+    return start, size
+
+
+def _read_buffer(reader: Reader, table: int) -> StoredBuffer:
     start, size = reader.vector(table, 0, 1)
     if size:
         return StoredBuffer(start, size)
@@ -312,8 +258,8 @@ def _read_buffer(reader: _Reader, table: int) -> StoredBuffer:
     return StoredBuffer(start, size, external=True)
 
 
-def _read_signature(reader: _Reader, table: int) -> Signature:
-    def entry(reader: _Reader, table: int) -> tuple[str, int]:
+def _read_signature(reader: Reader, table: int) -> Signature:
+    def entry(reader: Reader, table: int) -> tuple[str, int]:
         return reader.text(table, 0), reader.scalar(table, 1, "<I", 0)
 
     return Signature(
@@ -324,7 +270,7 @@ def _read_signature(reader: _Reader, table: int) -> Signature:
     )
 
 
-def _indices(reader: _Reader, table: int, number: int) -> tuple[int, ...]:
+def _indices(reader: Reader, table: int, number: int) -> tuple[int, ...]:
     return tuple(int(value) for value in reader.numbers(table, number, "<i4"))
 
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "quantize": ("build", "quantize", "Make the INT8 (or FP16) file that a target loads."),
     "eval": ("judge", "evaluate", "Measure a model file on samples, in its own runtime."),
     "compare": ("judge", "compare", "Compare two model files sample by sample."),
+    "check": ("check", "check", "Predict whether a device runs a model, all of it, and where."),
     "inspect": ("inspect", "inspect", "Show inputs, outputs, operators, MACs, parameters and quantization of a model."),
     "targets": ("targets", "app", "List, show or validate the target profiles."),
     "steps": ("steps", "app", "List or show the steps that recipes can name."),

@@ -1,0 +1,241 @@
+"""What `edgekit check` says: the document ``edgekit.check/1``, and the same for a reader."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgekit.cli.terminal import pairs, table
+
+if TYPE_CHECKING:
+    from edgekit.cli.check import Checked
+    from edgekit.devices.judge import Need
+    from edgekit.devices.placement import Placed, Violation
+
+PLACES = {"accelerator": "accelerator", "cpu": "CPU", "unsupported": "nowhere", "not_known": "not known"}
+MEMORY = {
+    "parameter_bytes": "parameters",
+    "activation_bytes": "activations",
+    "usable_bytes": "usable memory",
+    "total_bytes": "memory",
+}
+#: How many operators are named where many stand for the same.
+NAMED = 4
+#: The longest name of a tensor that is shown whole.
+LONGEST_NAME = 48
+
+
+def check_document(checked: Checked) -> dict[str, Any]:
+    """The document ``edgekit.check/1``."""
+    placement = checked.judgement.placement
+    return {
+        "schema": "edgekit.check/1",
+        "model": checked.model,
+        "target": checked.profile.name,
+        "precision": checked.precision,
+        "judged": {
+            "path": str(checked.path),
+            "format": checked.format,
+            "assumed_quantized": checked.judgement.assumed_quantized,
+        },
+        "source": placement.source,
+        "operators": [_operator(placed) for placed in placement.operators],
+        "totals": placement.totals(),
+        "memory": checked.judgement.memory_dict(),
+        "subgraphs": placement.subgraphs,
+        "transposes": placement.transposes,
+        "violations": [_violation(violation) for violation in placement.violations],
+        "verdict": placement.verdict(),
+        "gates": [verdict.to_dict() for verdict in checked.verdicts],
+        "notes": list(placement.notes),
+        "exit_code": checked.exit_code,
+    }
+
+
+def check_text(checked: Checked) -> str:
+    """The same for a reader; the last line is for grep."""
+    operators = checked.judgement.placement.operators
+    parts = [
+        f"{checked.model} on {checked.profile.name}/{checked.precision} ({checked.profile.title})",
+        pairs(_facts(checked), indent="  "),
+        _table(operators),
+        _reasons("rejected", "rejected, for a reason of their own", operators),
+        _reasons("downstream", "not there only because of others", operators),
+        _reasons("host", "the CPU's part by nature", operators),
+        _reasons("unknown", "not known", operators),
+        _violations(checked.judgement.placement.violations),
+        "\n".join(f"note: {note}" for note in checked.judgement.placement.notes),
+        _last_line(checked),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _operator(placed: Placed) -> dict[str, Any]:
+    return {
+        "index": placed.index,
+        "type": placed.type,
+        "name": placed.name,
+        "placement": placed.placement,
+        "status": placed.status,
+        "cause": placed.cause,
+        "reason": placed.reason,
+        "remedy": placed.remedy,
+        "macs": placed.macs,
+        "params": placed.params,
+    }
+
+
+def _violation(violation: Violation) -> dict[str, Any]:
+    return {
+        "rule": violation.rule,
+        "message": violation.message,
+        "remedy": violation.remedy,
+        "source": violation.source,
+    }
+
+
+def _facts(checked: Checked) -> list[tuple[str, str]]:
+    from edgekit.report import figures
+
+    judgement, placement = checked.judgement, checked.judgement.placement
+    totals = placement.totals()
+    as_if = ", as if quantized to 8-bit integers" if judgement.assumed_quantized else ""
+    told = "told by the device's compiler" if placement.source == "compiler" else "predicted by edgekit's rules"
+    if checked.profile.operators.rules is None:
+        told = "none: edgekit has no rules for this device"
+    rows = [("judged", f"{checked.path} ({checked.format}{as_if})"), ("source", told)]
+    if placement.verdict() != "not_known" or totals["accelerator"]:
+        shares = [f"{totals['accelerator']} of {totals['operators']} operators"]
+        if totals["mapped_operators"] is not None:
+            shares[0] += f" ({figures.share(totals['mapped_operators'])})"
+        if totals["mapped_macs"] is not None:
+            shares.append(f"{figures.share(totals['mapped_macs'])} of MACs")
+        if totals["mapped_params"] is not None:
+            shares.append(f"{figures.share(totals['mapped_params'])} of parameters")
+        rows.append(("accelerator", ", ".join(shares)))
+    rows.append(("subgraphs", "not known" if placement.subgraphs is None else str(placement.subgraphs)))
+    if placement.transposes:
+        count = placement.transposes
+        rows.append(("transposes", f"{count} operator{'s' * (count > 1)} only to change the layout"))
+    rows += [(MEMORY[need.name], _need(need)) for need in judgement.memory]
+    rows += [
+        (name.removesuffix("_bytes").replace("_", " "), figures.size(count))
+        for name, count in placement.memory.items()
+        if count is not None
+    ]
+    return rows
+
+
+def _need(need: Need) -> str:
+    from edgekit.report import figures
+
+    needs = "need is not known" if need.needs is None else figures.size(need.needs)
+    if need.has is None:
+        return f"{needs}; how much the device has is not known"
+    if need.exceeds:
+        return f"{needs}; more than the device's {figures.size(need.has)}"
+    return f"{needs}; the device has at most {figures.size(need.has)}"
+
+
+def _table(operators: Sequence[Placed]) -> str:
+    if not operators:
+        return "no operators"
+    groups = Counter((placed.type, PLACES[placed.placement], placed.status) for placed in operators)
+    most = Counter(placed.type for placed in operators)
+    rows = sorted(groups.items(), key=lambda item: (-most[item[0][0]], item[0][0], item[0][1]))
+    return table(
+        ("operator", "count", "where", "status"),
+        [(type_, str(count), place, status) for (type_, place, status), count in rows],
+    )
+
+
+def _reasons(cause: str, title: str, operators: Iterable[Placed]) -> str:
+    """Operators that stand where they do for one cause: each reason once, with whom it concerns and what to do. Reasons
+    that differ in names and sizes alone are told by the first of them."""
+    groups: dict[tuple[str, str | None], list[Placed]] = {}
+    for placed in operators:
+        if placed.cause == cause:
+            groups.setdefault((_without_details(placed.reason or ""), placed.remedy), []).append(placed)
+    if not groups:
+        return ""
+    lines = [f"{title}:"]
+    for members in groups.values():
+        types = Counter(placed.type for placed in members)
+        who = ", ".join(type_ if count == 1 else f"{count} {type_}" for type_, count in types.most_common())
+        lines.append(f"  {who} ({_places(members)})")
+        reason, alike = members[0].reason, len({placed.reason for placed in members}) > 1
+        if reason:
+            lines.append(f"    why: {'the first: ' if alike else ''}{_shorten_names(reason)}")
+        if members[0].remedy:
+            lines.append(f"    do: {members[0].remedy}")
+    return "\n".join(lines)
+
+
+def _without_details(reason: str) -> str:
+    """A reason without the names, sizes and numbers in it."""
+    return re.sub(r"`[^`]*`|\[[^\]]*\]|\d+", "_", reason)
+
+
+def _shorten_names(text: str) -> str:
+    """Quoted names that a converter joined from many are cut in the middle."""
+
+    def shorten(found: re.Match[str]) -> str:
+        name = found[1]
+        return f"`{name if len(name) <= LONGEST_NAME else name[:20] + '...' + name[-20:]}`"
+
+    return re.sub(r"`([^`]*)`", shorten, text)
+
+
+def _places(members: Sequence[Placed]) -> str:
+    """``operator 7``, ``operators 7, 12, 19, 24 and 20 more``."""
+    named = ", ".join(str(placed.index) for placed in members[:NAMED])
+    if len(members) == 1:
+        return f"operator {named}"
+    return f"operators {named}" if len(members) <= NAMED else f"operators {named} and {len(members) - NAMED} more"
+
+
+def _violations(violations: Sequence[Violation]) -> str:
+    if not violations:
+        return ""
+    lines = ["violations:"]
+    for violation in violations:
+        lines.append(f"  {violation.rule}: {violation.message}")
+        lines += [f"    do: {violation.remedy}"] if violation.remedy else []
+        lines += [f"    source: {violation.source}"] if violation.source else []
+    return "\n".join(lines)
+
+
+def _last_line(checked: Checked) -> str:
+    from edgekit.report import figures
+
+    parts = [f"{checked.judgement.placement.verdict()}: {_verdict_text(checked)}"]
+    for verdict in checked.verdicts:
+        value = "not known" if verdict.value is None else figures.share(verdict.value)
+        result = verdict.result.replace("_", " ")
+        parts.append(f"{verdict.gate} {value}, limit {figures.share(verdict.limit)}: {result}")
+    parts.append(f"exit {checked.exit_code}")
+    return "; ".join(parts)
+
+
+def _verdict_text(checked: Checked) -> str:
+    placement = checked.judgement.placement
+    totals, verdict = placement.totals(), placement.verdict()
+    if verdict == "not_known":
+        unknown = sum(placed.cause == "unknown" for placed in placement.operators)
+        return f"of {unknown} of {totals['operators']} operators nothing says where they run"
+    if verdict == "violates":
+        nowhere = sum(placed.placement == "unsupported" for placed in placement.operators)
+        found = [_count(nowhere, "unsupported operator")] if nowhere else []
+        found += [_count(len(placement.violations), "violation")] if placement.violations else []
+        return f"the device does not run it: {', '.join(found)}"
+    if verdict == "fits":
+        host = totals["operators"] - totals["accelerator"]
+        rest = f" but for {_count(host, 'operator')} that belong to the CPU" if host else ""
+        return f"all of it runs on the accelerator{rest}"
+    return f"{totals['accelerator']} of {totals['operators']} operators run on the accelerator, the others on the CPU"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"

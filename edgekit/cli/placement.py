@@ -120,11 +120,13 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
         count = placement.transposes
         rows.append(("transposes", f"{count} operator{'s' * (count > 1)} only to change the layout"))
     rows += [(MEMORY[need.name], _need(need)) for need in judgement.memory]
-    rows += [
-        (name.removesuffix("_bytes").replace("_", " "), figures.size(count))
+    there = [
+        f"{name.removesuffix('_bytes').replace('_', ' ')}s {figures.size(count)}"
         for name, count in placement.memory.items()
         if count is not None
     ]
+    if there:
+        rows.append(("held there", ", ".join(there)))
     return rows
 
 
@@ -224,7 +226,7 @@ def _verdict_text(checked: Checked) -> str:
     totals, verdict = placement.totals(), placement.verdict()
     if verdict == "not_known":
         unknown = sum(placed.cause == "unknown" for placed in placement.operators)
-        return f"of {unknown} of {totals['operators']} operators nothing says where they run"
+        return f"nothing says where {unknown} of {totals['operators']} operators run"
     if verdict == "violates":
         nowhere = sum(placed.placement == "unsupported" for placed in placement.operators)
         found = [_count(nowhere, "unsupported operator")] if nowhere else []
@@ -232,8 +234,7 @@ def _verdict_text(checked: Checked) -> str:
         return f"the device does not run it: {', '.join(found)}"
     if verdict == "fits":
         host = totals["operators"] - totals["accelerator"]
-        rest = f" but for {_count(host, 'operator')} that belong to the CPU" if host else ""
-        return f"all of it runs on the accelerator{rest}"
+        return "all of it runs on the accelerator" + (f", {_count(host, 'operator')} at its ends aside" if host else "")
     return f"{totals['accelerator']} of {totals['operators']} operators run on the accelerator, the others on the CPU"
 
 

@@ -67,11 +67,7 @@ def rules(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             cause = "mapped" if mapped else asked["causes"].get(operator.type, "rejected")
             where = {"mapped": "accelerator", "unknown": "not_known"}.get(cause, "cpu")
             made = {"macs": operator.macs, "params": operator.params}
-            placed.append(
-                Placed(
-                    operator.index, operator.type, "", where, cause, cause, macs=operator.macs, params=operator.params
-                )
-            )
+            placed.append(Placed(operator.index, operator.type, "", where, cause, cause, **made))
         return Placement("predicted", tuple(placed), 1, violations=asked["violations"])
 
     RULES.names()

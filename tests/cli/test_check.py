@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from edgekit.checks.measurement import Verdict
+from edgekit.cli.check import Checked
+from edgekit.cli.placement import check_text
+from edgekit.devices.judge import Judgement, Need
+from edgekit.devices.placement import Cause, Placed, Placement, Violation, Where
+from edgekit.devices.profile import Profile
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+Shared = Callable[[str], Path]
+
+BOARD = """\
+name: my-board
+title: My board
+family: test
+formats: {value: [onnx], source: manual}
+precisions:
+  fp16:
+    weights: {value: float16, source: manual}
+    activations: {value: float16, source: manual}
+    io: {value: [float32], source: manual}
+excluded: {int8: {value: no 8-bit integers, source: manual p. 7}}
+routes: {fp16: [torch_to_onnx, onnx_simplify]}
+shapes: {static: {value: true, source: manual p. 9}}
+operators: {rules: tensorrt, level: {value: TensorRT LEVEL, source: manual}}
+"""
+
+
+@pytest.fixture(scope="module")
+def boards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("boards")
+    (folder / "my-board.yaml").write_text(BOARD.replace("LEVEL", "8.5"))
+    (folder / "my-old-board.yaml").write_text(BOARD.replace("LEVEL", "8.2").replace("my-board", "my-old-board"))
+    return folder
+
+
+def document(done: subprocess.CompletedProcess[str], code: int = 0) -> dict[str, Any]:
+    assert done.returncode == code, done.stderr
+    found = json.loads(done.stdout)
+    assert found["schema"] == "edgekit.check/1"
+    assert found["exit_code"] == code
+    return found
+
+
+def test_file_that_fits(edgekit_command: Command, shared_data: Shared) -> None:
+    """Coral publishes this model compiled: all of it runs on the Edge TPU. 300.8 M MACs, 3.49 M parameters."""
+    file = shared_data("models/mobilenet_v2_1.0_224_quant.tflite")
+    done = edgekit_command("check", file, "--target", "coral", "--json", "--min-mapped", "100%")
+    found = document(done)
+    assert (found["verdict"], found["source"], found["subgraphs"]) == ("fits", "predicted", 1)
+    assert found["judged"] == {"path": str(file), "format": "tflite", "assumed_quantized": False}
+    assert found["totals"] == {
+        "operators": 66,
+        "accelerator": 66,
+        "mapped_operators": 1.0,
+        "mapped_macs": 1.0,
+        "mapped_params": 1.0,
+    }
+    assert sum(operator["macs"] for operator in found["operators"]) == pytest.approx(300.8e6, rel=0.005)
+    assert [operator["index"] for operator in found["operators"]] == list(range(66))
+    assert found["memory"]["parameter_bytes"]["needs"] == pytest.approx(3.49e6, rel=0.05)
+    assert found["memory"]["activation_bytes"]["exceeds"] is None
+    assert found["gates"][0]["result"] == "pass"
+
+
+def test_partial_and_its_limits(edgekit_command: Command, shared_data: Shared) -> None:
+    """A detector with its post-processing, which Coral's documents leave to the CPU: 114 of 115 operators."""
+    file = shared_data("coral/ssd_mobilenet_detect_postprocess.tflite")
+
+    def ask(*limits: str, code: int) -> dict[str, Any]:
+        return document(edgekit_command("check", file, "-t", "coral", "--json", *limits), code)
+
+    found = ask("--min-mapped", "0.99", "--min-mapped-macs", "99%", code=0)
+    assert found["verdict"] == "partial"
+    assert found["totals"]["mapped_operators"] == pytest.approx(114 / 115)
+    (left,) = (operator for operator in found["operators"] if operator["placement"] != "accelerator")
+    assert (left["type"], left["index"], left["cause"]) == ("TFLite_Detection_PostProcess", 114, "rejected")
+    assert left["reason"] and left["remedy"]
+    missed = ask("--min-mapped", "99.5%", "--min-mapped-macs", "99%", code=1)
+    assert {gate["gate"]: gate["result"] for gate in missed["gates"]} == {
+        "min_mapped_operators": "fail",
+        "min_mapped_macs": "pass",
+    }
+
+
+def test_float_file_on_coral(edgekit_command: Command, shared_data: Shared) -> None:
+    file = shared_data("models/cifar10_resnet8_float.tflite")
+    found = document(edgekit_command("check", file, "--target", "coral", "--json", "--min-mapped", "95%"), 4)
+    assert found["verdict"] == "violates"
+    assert [violation["rule"] for violation in found["violations"]] == ["precision"]
+    assert all(found["violations"][0].values())
+    assert {operator["placement"] for operator in found["operators"]} == {"cpu"}
+
+
+def test_text(snapshot: Any) -> None:
+    """Of a placement by hand, with every cause, a violation, figures that are known and figures that are not."""
+    name = "a/name/that/a/converter/joined/from/many/operators/of/the/model;and/more"
+
+    def placed(index: int, kind: str, where: Where, cause: Cause, *why: str | None) -> Placed:
+        return Placed(index, kind, "", where, f"status {cause}", cause, *why, macs=100 * (kind == "CONV_2D"), params=9)
+
+    late = ("it comes after a refused operator", "cure that one")
+    operators = (
+        placed(0, "QUANTIZE", "cpu", "host", "it reads floats", "feed int8"),
+        placed(1, "CONV_2D", "accelerator", "mapped"),
+        placed(2, "CONV_2D", "accelerator", "mapped"),
+        placed(3, "HARD_SWISH", "cpu", "rejected", "HARD_SWISH does not map", "replace it"),
+        *(placed(4 + n, "RESIZE", "cpu", "rejected", f"`{name}` is {n + 2}x larger", "resize less") for n in range(6)),
+        *(placed(10 + n, "CONV_2D", "cpu", "downstream", *late) for n in range(2)),
+        placed(12, "CUSTOM", "not_known", "unknown", "no list has it"),
+    )
+    board = Profile.model_validate({**YAML(typ="safe").load(BOARD), "routes": {"fp16": [{"step": "onnx_simplify"}]}})
+    memory = (
+        Need("parameter_bytes", 9_000_000, 8_000_000, "manual"),
+        Need("activation_bytes", 1_500, None),
+        Need("total_bytes", 9_001_500, 16_000_000, "manual", required=True),
+    )
+    broken = (Violation("rank", "a tensor may have 3 axes", "reshape it", "manual p. 3"),)
+    texts = []
+    for violations, chosen in (((), operators), ((), operators[:-1]), (broken, operators[:3]), ((), operators[:3])):
+        held = {"cached_parameter_bytes": 7_000_000, "streamed_parameter_bytes": None}
+        placement = Placement("predicted", chosen, 1, 2, held, violations, ("a note",))
+        judgement = Judgement("my-board", placement, memory, assumed_quantized=True)
+        gate = Verdict("min_mapped_macs", 0.9, 0.5, None, "fail", None)
+        checked = Checked("net.onnx", board, "fp16", Path("out/net.tflite"), "tflite", judgement, (gate,))
+        texts.append(check_text(checked))
+    snapshot("check.txt", "\n\n----\n\n".join(texts) + "\n")
+
+
+def test_model_on_the_way_to_the_device(
+    onnx2tf: Path, networks_file: Path, edgekit_command: Command, tmp_path: Path
+) -> None:
+    """A torch model is converted, without samples, and judged as if quantized; the file that was judged is there."""
+    model = f"{networks_file}:classifier"
+    done = edgekit_command("check", model, "--target", "coral", "--shape", "1x3x16x16", "--json", cwd=tmp_path)
+    found = document(done)
+    assert found["judged"]["assumed_quantized"]
+    assert found["judged"]["format"] == "tflite"
+    assert found["violations"] == []
+    assert found["verdict"] in ("fits", "partial")
+    judged = tmp_path / found["judged"]["path"]
+    inspected = json.loads(edgekit_command("inspect", judged, "--json").stdout)
+    assert inspected["operators"] == dict(Counter(operator["type"] for operator in found["operators"]))
+    assert sum(operator["macs"] for operator in found["operators"]) == inspected["macs"] > 0
+    # The same file, were it given as it is, is a float one.
+    assert document(edgekit_command("check", judged, "-t", "coral", "--json"), 4)["verdict"] == "violates"
+
+
+def test_own_board(tiny: Any, boards: Path, edgekit_command: Command) -> None:
+    done = edgekit_command("check", tiny.model, "--target", "my-board", "--targets-dir", boards, "--json")
+    found = document(done)
+    assert found["judged"] == {"path": str(tiny.model), "format": "onnx", "assumed_quantized": False}
+    assert found["verdict"] == "fits"
+    assert [operator["type"] for operator in found["operators"]] == ["Gemm"]
+    # 8 * 3 weights and 3 biases of four bytes; the input's 8 numbers and the output's 3 are held at one time.
+    assert found["memory"]["parameter_bytes"]["needs"] == 4 * 27
+    assert found["memory"]["activation_bytes"]["needs"] == 4 * 11
+
+
+def test_opset_that_the_board_does_not_read(tiny: Any, boards: Path, edgekit_command: Command) -> None:
+    """The model has opset 17; NVIDIA's parser of TensorRT 8.2 reads up to 13."""
+    done = edgekit_command("check", tiny.model, "-t", "my-old-board", "--targets-dir", boards, "--json")
+    found = document(done, 4)
+    (violation,) = found["violations"]
+    assert violation["rule"] == "opset"
+    assert "17" in violation["message"] and "13" in violation["message"]
+    assert violation["source"]
+
+
+def test_not_known_never_fits(tiny: Any, edgekit_command: Command) -> None:
+    """edgekit has no rules for this one: nothing says where operators run, and no limit can be held or missed."""
+    words = ("check", tiny.model, "--target", "onnxruntime-cpu", "--json", "--min-mapped", "50%")
+    found = document(edgekit_command(*words))
+    assert found["verdict"] == "not_known"
+    assert found["gates"][0]["result"] == "not_measured"
+    assert {operator["placement"] for operator in found["operators"]} == {"not_known"}
+    document(edgekit_command(*words, "--strict"), 6)
+
+
+def test_precision_that_the_device_has_not(tiny: Any, boards: Path, edgekit_command: Command) -> None:
+    done = edgekit_command("check", tiny.model, "-t", "my-board/int8", "--targets-dir", boards)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "no 8-bit integers (manual p. 7)" in done.stderr
+    assert "my-board/fp16" in done.stderr
+
+
+def test_format_that_the_route_does_not_take(boards: Path, edgekit_command: Command, shared_data: Shared) -> None:
+    file = shared_data("models/cifar10_resnet8_float.tflite")
+    done = edgekit_command("check", file, "-t", "my-board", "--targets-dir", boards)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "tflite" in done.stderr and "onnx" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model.onnx", "--target", "korral"], "coral"),
+        (["missing.onnx", "--target", "coral"], "missing.onnx"),
+        (["empty.tflite", "--target", "coral"], "empty.tflite"),
+        (["text.tflite", "--target", "coral"], "text.tflite"),
+        (["model.onnx", "--target", "onnxruntime-cpu", "--min-mapped", "95"], "95%"),
+        (["model.onnx", "--target", "onnxruntime-cpu", "--min-mapped-macs", "most"], "--min-mapped-macs"),
+        (["model.onnx", "--target", "onnxruntime-cpu", "--min-mapped", "nan"], "--min-mapped"),
+        (["model.onnx"], "--target"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_wrong_command_lines(words: list[str], said: str, tiny: Any, edgekit_command: Command, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(tiny.model.read_bytes())
+    (tmp_path / "empty.tflite").write_bytes(b"")
+    (tmp_path / "text.tflite").write_text("not a model at all, only words")
+    done = edgekit_command("check", *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert said in done.stderr

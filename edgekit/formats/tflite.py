@@ -65,6 +65,12 @@ class TensorFlowLite(Format):
     def open(self, artifact: Artifact, threads: int) -> Session:
         return _LiteRtSession(artifact.path, threads)
 
+    def open_lanes(self, artifact: Artifact, threads: int) -> list[Session]:
+        """Two interpreters, which share nothing but the pages of the file."""
+        if threads < 2:
+            return [self.open(artifact, threads)]
+        return [_LiteRtSession(artifact.path, share) for share in (threads - threads // 2, threads // 2)]
+
     def find_nan(self, artifact: Artifact) -> str | None:
         model = read_model(artifact.path)
         for subgraph in model.subgraphs:
@@ -89,8 +95,9 @@ def describe_model(model: StoredModel) -> Graph:
     """The Graph of the first subgraph; operators keep their place in it as their index."""
     subgraph = model.main
     constants = _find_constants(model, subgraph)
+    values = _Values(model)
     tensors = tuple(
-        _describe_tensor(model, tensor, index in constants) for index, tensor in enumerate(subgraph.tensors)
+        _describe_tensor(values, tensor, index in constants) for index, tensor in enumerate(subgraph.tensors)
     )
     counted: set[int] = set()
     operators: list[Operator] = []
@@ -186,30 +193,43 @@ def _with_layout(tensor: Tensor, layout: str | None) -> Tensor:
     return Tensor(tensor.name, tensor.source_name, tensor.shape, tensor.dtype, None, tensor.quantization, layout)
 
 
-def _describe_tensor(model: StoredModel, tensor: StoredTensor, constant: bool) -> TensorInfo:
+def _describe_tensor(known: _Values, tensor: StoredTensor, constant: bool) -> TensorInfo:
     quantization = _quantization(tensor)
-    values, zero = _read_values(model, tensor, quantization) if constant else (None, None)
+    values, zero = known.read(tensor, quantization) if constant else (None, None)
     return TensorInfo(tensor.name, tensor.shape, tensor.dtype, constant, quantization, values, zero)
 
 
-def _read_values(
-    model: StoredModel, tensor: StoredTensor, quantization: Quantization | None
-) -> tuple[tuple[int | float, ...] | None, bool | None]:
-    """(the stored numbers of a small constant, whether all that it stands for is 0); see ``TensorInfo``.
+class _Values:
+    """Reads constants for ``TensorInfo``. Tensors may share a buffer; each byte is looked at a few times at most."""
 
-    A quantized 0 is stored as the zero point. What its buffer does not hold as its shape says is not known.
-    """
-    try:
-        array = model.read_constant(tensor)
-    except InputError:
-        return None, None
-    if array is None or array.dtype.kind not in "iufb":
-        return None, None
-    points = quantization.zero_point if quantization is not None else (0,)
-    zero = bool((array == points[0]).all()) if len(set(points)) == 1 else None
-    if array.size > MOST_VALUES or not np.isfinite(array).all():
-        return None, zero
-    return tuple(array.ravel().tolist()), zero
+    def __init__(self, model: StoredModel) -> None:
+        self._model = model
+        self._bytes_left = 4 * len(model.data)
+
+    def read(
+        self, tensor: StoredTensor, quantization: Quantization | None
+    ) -> tuple[tuple[int | float, ...] | None, bool | None]:
+        """(the stored numbers of a small constant, whether all that it stands for is 0).
+
+        A quantized 0 is stored as the zero point. What its buffer does not hold as its shape says is not known.
+        """
+        try:
+            array = self._model.read_constant(tensor)
+        except InputError:
+            return None, None
+        if array is None or array.dtype.kind not in "iufb":
+            return None, None
+        zero = self._is_zero(array, quantization)
+        if array.size > MOST_VALUES or not np.isfinite(array).all():
+            return None, zero
+        return tuple(array.ravel().tolist()), zero
+
+    def _is_zero(self, array: np.ndarray, quantization: Quantization | None) -> bool | None:
+        points = quantization.zero_point if quantization is not None else (0,)
+        self._bytes_left -= array.nbytes
+        if len(set(points)) != 1 or self._bytes_left < 0:
+            return None
+        return bool((array == points[0]).all())
 
 
 def _quantization(tensor: StoredTensor) -> Quantization | None:

@@ -14,6 +14,9 @@ from edgekit.formats.tflite_flatbuffer import OperatorCode
 
 CUSTOM = 32
 
+#: Attributes are axes and sizes; a vector that is longer than this is none.
+_MOST_NUMBERS = 4096
+
 
 def operator_name(code: OperatorCode) -> str:
     """``CONV_2D``; a custom operator's own name; ``BUILTIN_999`` for one that this LiteRT does not know."""
@@ -62,6 +65,8 @@ def _plain(key: str, value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, np.ndarray):
+        if value.size > _MOST_NUMBERS:
+            raise InputError(f"the attribute {key} of an operator has {value.size} numbers", code="invalid_model")
         return value.tolist()
     return value if isinstance(value, bool | int | float | str | list) or value is None else str(value)
 

@@ -1,0 +1,233 @@
+"""Predicted against real: ``python benchmarks/edgetpu_placement.py [--data FOLDER] [--mutations 10000]``.
+
+FOLDER holds pairs NAME.tflite and NAME_edgetpu.tflite (default: coral in the test data), and the compiler's logs
+NAME_edgetpu.log where there are some. Prints, by model and by operator type, how many operators the prediction and the
+compiled file agree on, the parameter memory of both, and whether the predicted statuses are those of the log. With
+--mutations, damages the files that often and reads them back. Ends with 1 where a model that compiler 16 compiled
+differs, and with a traceback where a damaged file is not refused in order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.devices.edgetpu_compiler import placement_from_report
+from edgekit.devices.edgetpu_report import parse_report
+from edgekit.devices.placement import Placement
+from edgekit.devices.rules.edgetpu import predict
+from edgekit.errors import InputError
+from edgekit.formats.edgetpu_file import CUSTOM_OPERATOR, Package, is_compiled, read_packages
+from edgekit.formats.tflite import describe_model
+from edgekit.formats.tflite_flatbuffer import parse_model, read_model
+from edgekit.graph import Graph
+
+#: What files of compiler 16 ask of the runtime.
+RUNTIME_OF_16 = 14
+
+
+@dataclass(frozen=True)
+class Pair:
+    """``real[i]``: whether operator i is on the chip; ``package`` is None where nothing was compiled."""
+
+    name: str
+    graph: Graph
+    predicted: Placement
+    real: tuple[bool, ...]
+    package: Package | None
+    log: str | None
+
+    @property
+    def runtime(self) -> int | None:
+        return None if self.package is None else self.package.min_runtime_version
+
+    @property
+    def differences(self) -> list[tuple[int, str, str]]:
+        """(index, type, predicted status) of operators that stand elsewhere than predicted."""
+        placed = zip(self.predicted.operators, self.real, strict=True)
+        return [(one.index, one.type, one.status) for one, real in placed if (one.placement == "accelerator") != real]
+
+    @property
+    def judged(self) -> bool:
+        """Compiler 16 made it, or it is not quantized at all (then every compiler leaves all of it)."""
+        return self.runtime in (None, RUNTIME_OF_16)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=default_folder())
+    parser.add_argument("--mutations", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    pairs = [read_pair(path) for path in sorted(arguments.data.rglob("*_edgetpu.tflite")) if source_of(path).is_file()]
+    if not pairs:
+        parser.error(f"no pairs NAME.tflite, NAME_edgetpu.tflite in {arguments.data}")
+    sys.stdout.write(table_of_models(pairs) + "\n" + table_of_types(pairs) + "\n")
+    wrong = [pair for pair in pairs if pair.differences]
+    for pair in wrong:
+        for index, kind, status in pair.differences:
+            sys.stdout.write(f"{pair.name}: operator {index} {kind}, predicted: {status}\n")
+    judged = sum(pair.judged for pair in pairs)
+    failed = sum(pair.judged for pair in wrong)
+    sys.stdout.write(f"{judged} pairs of compiler 16 or without subgraph, {failed} differ; ")
+    sys.stdout.write(f"{len(pairs) - judged} of older compilers, {len(wrong) - failed} differ\n")
+    if arguments.mutations:
+        files = [path for path in sorted(arguments.data.rglob("*.tflite")) if path.stat().st_size < 1 << 20]
+        sys.stdout.write(damage(files, arguments.mutations, arguments.seed) + "\n")
+    return 1 if failed else 0
+
+
+def default_folder() -> Path:
+    named = os.environ.get("EDGEKIT_TEST_DATA")
+    return (Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data") / "coral"
+
+
+def source_of(compiled: Path) -> Path:
+    return compiled.with_name(compiled.name.removesuffix("_edgetpu.tflite") + ".tflite")
+
+
+def read_pair(compiled: Path) -> Pair:
+    """An operator is on the chip when the compiled file has none with its output any more."""
+    graph = describe_model(read_model(source_of(compiled)))
+    model = read_model(compiled)
+    left = remaining(describe_model(model))
+    real = tuple((operator.type, operator.name) not in left for operator in graph.operators)
+    log = compiled.with_suffix(".log")
+    return Pair(
+        name=compiled.name.removesuffix("_edgetpu.tflite"),
+        graph=graph,
+        predicted=predict(graph),
+        real=real,
+        package=read_packages(model)[0] if is_compiled(compiled) else None,
+        log=statuses_agree(log, predict(graph), left) if log.is_file() else None,
+    )
+
+
+def remaining(graph: Graph) -> set[tuple[str, str]]:
+    return {(operator.type, operator.name) for operator in graph.operators if operator.type != CUSTOM_OPERATOR}
+
+
+def statuses_agree(log: Path, predicted: Placement, left: set[tuple[str, str]]) -> str:
+    """Whether the log's counts by type and status are the predicted ones."""
+    told = placement_from_report(parse_report(log.read_text()), predicted, left)
+    if told is None:
+        return "not settled"
+    differ = sum(ours.status != theirs.status for ours, theirs in zip(predicted.operators, told.operators, strict=True))
+    return "equal" if differ == 0 else f"{differ} differ"
+
+
+def table_of_models(pairs: list[Pair]) -> str:
+    head = (
+        "model",
+        "runtime",
+        "operators",
+        "mapped",
+        "predicted",
+        "differ",
+        "statuses",
+        "parameters",
+        "predicted",
+        "off",
+    )
+    rows = [head]
+    for pair in pairs:
+        memory = pair.predicted.memory["parameter_bytes"]
+        real = (
+            0 if pair.package is None else pair.package.cached_parameter_bytes + pair.package.streamed_parameter_bytes
+        )
+        rows.append(
+            (
+                pair.name,
+                str(pair.runtime or "-"),
+                str(len(pair.real)),
+                str(sum(pair.real)),
+                str(pair.predicted.totals()["accelerator"]),
+                str(len(pair.differences)),
+                pair.log or "-",
+                f"{real:,}",
+                "not known" if memory is None else f"{memory:,}",
+                "-" if memory is None or not real else f"{100 * (memory / real - 1):+.1f} %",
+            )
+        )
+    return aligned(rows)
+
+
+def table_of_types(pairs: list[Pair]) -> str:
+    """Over all pairs: on the chip and predicted so, on the CPU and predicted so, and the two ways to be wrong."""
+    counts: dict[str, Counter[tuple[bool, bool]]] = defaultdict(Counter)
+    for pair in pairs:
+        for one, real in zip(pair.predicted.operators, pair.real, strict=True):
+            counts[one.type][real, one.placement == "accelerator"] += 1
+    rows = [("operator", "both mapped", "both CPU", "only predicted", "only real")]
+    columns = ((True, True), (False, False), (False, True), (True, False))
+    for kind in sorted(counts):
+        rows.append((kind, *(str(counts[kind][column]) for column in columns)))
+    total: Counter[tuple[bool, bool]] = sum(counts.values(), Counter())
+    rows.append(("all", *(str(total[column]) for column in columns)))
+    return aligned(rows)
+
+
+def aligned(rows: list[tuple[str, ...]]) -> str:
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        first, *rest = (
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join((first, *rest)))
+    return "\n".join(lines) + "\n"
+
+
+def damage(files: list[Path], count: int, seed: int) -> str:
+    """Read ``count`` damaged copies: each is understood, or refused with an InputError."""
+    draw = random.Random(seed)
+    kept = [path.read_bytes() for path in files]
+    refused, slowest = 0, 0.0
+    for _ in range(count):
+        data = mutate(draw.choice(kept), draw)
+        started = time.perf_counter()
+        try:
+            read_all(data)
+        except InputError:
+            refused += 1
+        slowest = max(slowest, time.perf_counter() - started)
+    return f"{count} damaged files: {refused} refused, {count - refused} read, the slowest in {slowest:.2f} s"
+
+
+def read_all(data: bytes) -> None:
+    """All that edgekit reads of a file."""
+    model = parse_model(data)
+    predict(describe_model(model))
+    if any(code.custom == CUSTOM_OPERATOR for code in model.codes):
+        read_packages(model)
+
+
+def mutate(data: bytes, draw: random.Random) -> bytes:
+    """Bytes changed, numbers replaced by extreme ones, or the end cut off; more often where offsets stand."""
+    changed = bytearray(data)
+    for _ in range(draw.choice((1, 1, 2, 4, 16))):
+        kind = draw.randrange(4)
+        near = draw.random() < 0.5
+        place = draw.randrange(8, min(len(changed), 4096)) if near else draw.randrange(len(changed))
+        if kind == 0:
+            changed[place] ^= 1 << draw.randrange(8)
+        elif kind == 1:
+            value = draw.choice((0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, len(changed), draw.getrandbits(32)))
+            changed[place : place + 4] = value.to_bytes(4, "little")
+        elif kind == 2:
+            other = draw.randrange(len(changed))
+            changed[place : place + 16] = changed[other : other + 16]
+        elif len(changed) > 64:
+            del changed[draw.randrange(16, len(changed)) :]
+    return bytes(changed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

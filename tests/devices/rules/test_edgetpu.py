@@ -1,0 +1,435 @@
+"""The Edge TPU's rules against the real compiler's files and logs, and each limit from both sides."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from edgekit.devices.placement import Placement
+from edgekit.devices.rules import RULES
+from edgekit.devices.rules.edgetpu import NOT_COMPILED, predict
+from edgekit.devices.rules.edgetpu_limits import RULES as LIMITS
+from edgekit.devices.rules.edgetpu_partition import first_region
+from edgekit.devices.rules.edgetpu_table import load_table
+from edgekit.formats.tflite import describe_model
+from edgekit.formats.tflite_flatbuffer import parse_model
+from edgekit.graph import Graph, Operator, TensorInfo
+
+ROOT = Path(__file__).resolve().parents[3]
+models = SimpleNamespace(**run_path(str(ROOT / "tests" / "tflite_models.py")))
+TABLE = load_table()
+STATUS = TABLE.statuses
+
+PAIRS = [
+    "asr_model_fm15",
+    "deeplab_mobilenet_edgetpu_slim_cityscapes_quant",
+    "dense_256",
+    "edgetpu_test_mnist_dense",
+    "face_detection_front_128_full_integer_quant",
+    "gabor_64x64_p4",
+    "keras_lstm_mnist_ptq",
+    "lenet_float32",
+    "lenet_int8_floatio",
+    "looming_64x64_3x3",
+    "mobilenet_v1_0.25_128_quant",
+    "op_add_chain_500",
+    "op_conv_128x128x3x32x7x10",
+    "op_padding_256x512x3",
+    "op_padding_stride_128x128x3",
+    "op_stride_64x64x3",
+    "ship_tf_quant",
+    "spot_bright_16x16",
+    "spot_color_red_64x64",
+    "ssd_mobilenet_detect_postprocess",
+    "weather_forecast_quant_lstm",
+    "yolov5n-int8_640",
+    "yolov8n_640_1class_full_integer_quant",
+]
+
+#: Compiled files that hold nothing but convolutions and fully-connected layers without look-up tables.
+EXACT = ["asr_model_fm15", "dense_256", "edgetpu_test_mnist_dense", "op_conv_128x128x3x32x7x10", "op_stride_64x64x3"]
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> SimpleNamespace:
+    """The benchmark that derives the truth from a pair of files."""
+    name = "edgetpu_placement"
+    module = SimpleNamespace(**run_path(str(ROOT / "benchmarks" / f"{name}.py"), run_name=name))
+    sys.modules.pop(name, None)
+    return module
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_where_the_real_compiler_put_each_operator(
+    name: str, benchmark: SimpleNamespace, shared_data: Callable[[str], Path]
+):
+    pair = benchmark.read_pair(shared_data(f"coral/{name}_edgetpu.tflite"))
+    assert pair.differences == []
+    assert pair.predicted.subgraphs == (0 if pair.package is None else 1)
+    assert pair.log in (None, "equal")
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_parameter_memory_is_exact_where_the_layout_is_known(
+    name: str, benchmark: SimpleNamespace, shared_data: Callable[[str], Path]
+):
+    pair = benchmark.read_pair(shared_data(f"coral/{name}_edgetpu.tflite"))
+    memory = pair.predicted.memory
+    assert memory["cached_parameter_bytes"] == pair.package.cached_parameter_bytes
+    assert memory["streamed_parameter_bytes"] == pair.package.streamed_parameter_bytes
+
+
+def test_it_is_a_rule_set():
+    assert RULES.get("edgetpu").judges == "tflite"
+
+
+# One operator on either side of each limit
+
+
+def judged(data: bytes) -> Placement:
+    return predict(describe_model(parse_model(data)))
+
+
+def options(kind: str, **fields: Any) -> Any:
+    made = getattr(schema, f"{kind}OptionsT")()
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def single(
+    kind: str,
+    inputs: list[tuple[int, ...] | np.ndarray],
+    output: tuple[int, ...],
+    made: object | None = None,
+    *,
+    version: int = 1,
+    dtype: str = "int8",
+    out: str | None = None,
+) -> bytes:
+    """A model of one operator: shapes are computed inputs, arrays constants."""
+    model = models.Builder()
+    tensors = [
+        model.constant(given) if isinstance(given, np.ndarray) else model.input(f"x{place}", given, dtype)
+        for place, given in enumerate(inputs)
+    ]
+    return model.finish([model.add(kind, tensors, output, made, version=version, dtype=out or dtype)])
+
+
+def ints(*values: Any) -> np.ndarray:
+    return np.array(values[0] if len(values) == 1 else values, np.int32)
+
+
+def weights(*shape: int) -> np.ndarray:
+    return np.ones(shape, np.int8)
+
+
+def bias(count: int) -> np.ndarray:
+    return np.zeros(count, np.int32)
+
+
+def conv(window: int, *, across: int = 1, down: int = 1, computed: bool = False) -> bytes:
+    made = options("Conv2D", strideW=1, strideH=1, dilationWFactor=across, dilationHFactor=down)
+    filters: Any = (4, window, window, 4) if computed else weights(4, window, window, 4)
+    return single("CONV_2D", [(1, 64, 64, 4), filters, bias(4)], (1, 64, 64, 4), made)
+
+
+def depthwise(*, across: int = 1, down: int = 1, computed: bool = False) -> bytes:
+    made = options(
+        "DepthwiseConv2D", strideW=1, strideH=1, depthMultiplier=1, dilationWFactor=across, dilationHFactor=down
+    )
+    filters: Any = (1, 3, 3, 4) if computed else weights(1, 3, 3, 4)
+    return single("DEPTHWISE_CONV_2D", [(1, 8, 8, 4), filters, bias(4)], (1, 8, 8, 4), made)
+
+
+def dense(outputs: int, *, rows: int = 1, shuffled: int = 0, computed: bool = False) -> bytes:
+    made = options("FullyConnected", weightsFormat=shuffled)
+    filters: Any = (outputs, 4) if computed else weights(outputs, 4)
+    return single("FULLY_CONNECTED", [(rows, 4), filters, bias(outputs)], (rows, outputs), made)
+
+
+def pool(kind: str, activation: int) -> bytes:
+    made = options("Pool2D", strideW=2, strideH=2, filterWidth=2, filterHeight=2, fusedActivationFunction=activation)
+    return single(kind, [(1, 8, 8, 4)], (1, 4, 4, 4), made)
+
+
+def concatenated(inputs: list[Any], output: tuple[int, ...], activation: int = 0) -> bytes:
+    return single(
+        "CONCATENATION", inputs, output, options("Concatenation", axis=-1, fusedActivationFunction=activation)
+    )
+
+
+def reduced(kind: str, axes: list[int], shape: tuple[int, ...] = (1, 8, 8, 6)) -> bytes:
+    kept = tuple(size for axis, size in enumerate(shape) if axis not in axes and axis - len(shape) not in axes)
+    return single(kind, [shape, ints(axes)], kept or (1,), options("Reducer", keepDims=False))
+
+
+def sliced(shape: tuple[int, ...], output: tuple[int, ...], stride: int = 1, **masks: int) -> bytes:
+    ends = [ints([0] * len(shape)), ints(list(output)), ints([1] * (len(shape) - 1) + [stride])]
+    return single("STRIDED_SLICE", [shape, *ends], output, options("StridedSlice", **masks))
+
+
+def split(axis: int, shape: tuple[int, ...]) -> bytes:
+    return single("SPLIT", [ints(axis), shape], shape, options("Split", numSplits=1), version=2)
+
+
+def upconvolved(channels: int) -> bytes:
+    made = options("TransposeConv", strideW=2, strideH=2)
+    filters = weights(512, 2, 2, channels)
+    return single("TRANSPOSE_CONV", [ints([1, 8, 8, 512]), filters, (1, 4, 4, channels)], (1, 8, 8, 512), made)
+
+
+def upconvolved_by_computed_weights() -> bytes:
+    made = options("TransposeConv", strideW=2, strideH=2)
+    return single("TRANSPOSE_CONV", [ints([1, 8, 8, 4]), (1, 2, 2, 4), (1, 4, 4, 4)], (1, 8, 8, 4), made)
+
+
+def recurrent(features: int) -> bytes:
+    gates = [weights(8, features)] * 4 + [weights(8, 8)] * 4
+    made = options("UnidirectionalSequenceLSTM", fusedActivationFunction=4)
+    return single("UNIDIRECTIONAL_SEQUENCE_LSTM", [(1, 5, features), *gates], (1, 5, 8), made)
+
+
+def same(kind: str, shape: tuple[int, ...]) -> bytes:
+    return single(kind, [shape], shape)
+
+
+def transposed(shape: tuple[int, ...]) -> bytes:
+    return single("TRANSPOSE", [shape, ints(0, 3, 1, 2)], (1, shape[3], shape[1], shape[2]))
+
+
+def reshaped(shape: tuple[int, ...], output: tuple[int, ...]) -> bytes:
+    return single("RESHAPE", [shape, ints(list(output))], output)
+
+
+def resized(kind: str, shape: tuple[int, ...], side: int) -> bytes:
+    return single(kind, [shape, ints(side, side)], (1, side, side, shape[3]))
+
+
+def padded(before: int) -> bytes:
+    return single("PAD", [(1, 4, 4, 4), ints([[before, 0], [1, 1], [1, 1], [0, 0]])], (1 + before, 6, 6, 4))
+
+
+def packed(axis: int) -> bytes:
+    output = (2, 3, 4) if axis == 0 else (3, 2, 4)
+    return single("PACK", [(3, 4), (3, 4)], output, options("Pack", valuesCount=2, axis=axis))
+
+
+def squeezed(shape: tuple[int, ...], axes: list[int], output: tuple[int, ...]) -> bytes:
+    return single("SQUEEZE", [shape], output, options("Squeeze", squeezeDims=axes))
+
+
+WIDE = (1, 80, 8400)
+NARROW = (1, 80, 600)
+#: {(operator, rule): (a model that maps, one that does not)}. Sizes are those of the sources, or beside the limit.
+SIDES: dict[tuple[str, str], tuple[bytes, bytes]] = {
+    ("AVERAGE_POOL_2D", "no_fused_activation"): (pool("AVERAGE_POOL_2D", 0), pool("AVERAGE_POOL_2D", 1)),
+    ("MAX_POOL_2D", "no_fused_activation"): (pool("MAX_POOL_2D", 0), pool("MAX_POOL_2D", 3)),
+    ("CONCATENATION", "no_fused_activation"): (
+        concatenated([(1, 4), (1, 4)], (1, 8)),
+        concatenated([(1, 4), (1, 4)], (1, 8), activation=1),
+    ),
+    ("CONCATENATION", "constant_is_padding"): (
+        concatenated([(1, 4), np.zeros((1, 4), np.int8)], (1, 8)),
+        concatenated([(1, 4), np.ones((1, 4), np.int8)], (1, 8)),
+    ),
+    ("CONCATENATION", "single_row_fits"): (
+        concatenated([(1, 1575, 40), (1, 1575, 45)], (1, 1575, 85)),
+        concatenated([(1, 25200, 40), (1, 25200, 45)], (1, 25200, 85)),
+    ),
+    ("CONV_2D", "constant_inputs"): (conv(3), conv(3, computed=True)),
+    ("CONV_2D", "equal_dilation"): (conv(3, across=2, down=2), conv(3, across=2)),
+    ("CONV_2D", "window_below"): (conv(16), conv(64)),
+    ("DEPTHWISE_CONV_2D", "constant_inputs"): (depthwise(), depthwise(computed=True)),
+    ("DEPTHWISE_CONV_2D", "equal_dilation"): (depthwise(across=2, down=2), depthwise(down=2)),
+    ("FULLY_CONNECTED", "constant_inputs"): (dense(8), dense(8, computed=True)),
+    ("FULLY_CONNECTED", "default_weights_format"): (dense(8), dense(8, shuffled=1)),
+    ("FULLY_CONNECTED", "output_is_vector"): (dense(8), dense(8, rows=2)),
+    ("FULLY_CONNECTED", "outputs_below"): (dense(12_288), dense(100_000)),
+    ("LOGISTIC", "single_row_fits"): (same("LOGISTIC", NARROW), same("LOGISTIC", WIDE)),
+    ("QUANTIZE", "single_row_fits"): (same("QUANTIZE", NARROW), same("QUANTIZE", WIDE)),
+    ("MEAN", "not_over_batch"): (reduced("MEAN", [1, 2]), reduced("MEAN", [0])),
+    ("MEAN", "channel_reduction_multiple"): (reduced("MEAN", [3], (1, 8, 8, 8)), reduced("MEAN", [-1])),
+    ("MEAN", "input_elements_below"): (
+        reduced("MEAN", [1, 2], (1, 128, 128, 32)),
+        reduced("MEAN", [1, 2], (1, 256, 256, 32)),
+    ),
+    ("SUM", "not_over_batch"): (reduced("SUM", [3]), reduced("SUM", [0])),
+    ("REDUCE_MAX", "not_over_batch"): (reduced("REDUCE_MAX", [1, 2]), reduced("REDUCE_MAX", [0])),
+    ("REDUCE_MIN", "not_over_batch"): (reduced("REDUCE_MIN", [1, 2]), reduced("REDUCE_MIN", [-4])),
+    ("PACK", "not_over_batch"): (packed(1), packed(0)),
+    ("PAD", "no_batch_padding"): (
+        padded(0),
+        single("PAD", [(1, 1, 4, 4), ints([[1, 0], *[[0, 0]] * 3])], (1, 2, 4, 4)),
+    ),
+    ("PRELU", "slope_per_channel"): (
+        single("PRELU", [(1, 4, 4, 8), weights(1, 1, 8)], (1, 4, 4, 8)),
+        single("PRELU", [(1, 4, 4, 8), weights(4, 4, 8)], (1, 4, 4, 8)),
+    ),
+    ("RESHAPE", "both_sides_fit_a_tile"): (
+        reshaped((1, 400, 3, 85), (1, 1200, 85)),
+        reshaped((1, 1600, 3, 85), (1, 4800, 85)),
+    ),
+    ("RESIZE_BILINEAR", "output_fits_tiles"): (
+        resized("RESIZE_BILINEAR", (1, 33, 33, 19), 65),
+        resized("RESIZE_BILINEAR", (1, 33, 33, 19), 513),
+    ),
+    ("RESIZE_NEAREST_NEIGHBOR", "output_fits_tiles"): (
+        resized("RESIZE_NEAREST_NEIGHBOR", (1, 40, 40, 128), 80),
+        resized("RESIZE_NEAREST_NEIGHBOR", (1, 160, 160, 128), 320),
+    ),
+    ("SLICE", "single_row_fits"): (
+        single("SLICE", [NARROW, ints(0, 0, 0), ints(1, 8, 600)], (1, 8, 600)),
+        single("SLICE", [WIDE, ints(0, 0, 0), ints(1, 8, 8400)], (1, 8, 8400)),
+    ),
+    ("SOFTMAX", "vector_up_to"): (same("SOFTMAX", (1, 16_384)), same("SOFTMAX", (1, 16_385))),
+    ("SPLIT", "not_over_batch"): (split(2, (1, 96, 64, 1)), split(0, (2, 32, 64))),
+    ("SQUEEZE", "squeezes_leading_axes"): (
+        squeezed((1, 1, 5, 10), [1], (1, 5, 10)),
+        squeezed((1, 5, 1, 10), [2], (1, 5, 10)),
+    ),
+    ("STRIDED_SLICE", "strides_are_one"): (sliced((1, 8, 8), (1, 8, 4)), sliced((1, 8, 8), (1, 8, 4), stride=2)),
+    ("STRIDED_SLICE", "no_ellipsis_or_new_axis"): (
+        sliced((1, 8, 8), (1, 8, 4)),
+        sliced((1, 8, 8), (1, 8, 4), ellipsisMask=1),
+    ),
+    ("STRIDED_SLICE", "single_row_fits"): (sliced(NARROW, (1, 8, 600)), sliced((1, 144, 8400), (1, 64, 8400))),
+    ("TRANSPOSE", "two_copies_fit_a_tile"): (transposed((1, 24, 24, 144)), transposed((1, 20, 20, 256))),
+    ("TRANSPOSE_CONV", "constant_inputs"): (upconvolved(4), upconvolved_by_computed_weights()),
+    ("TRANSPOSE_CONV", "weights_below"): (upconvolved(512), upconvolved(1024)),
+    ("UNIDIRECTIONAL_SEQUENCE_LSTM", "features_up_to"): (recurrent(900), recurrent(1100)),
+}
+
+
+def test_every_limit_of_the_table_stands_here():
+    limits = {(name, limit.rule) for name, row in TABLE.rows.items() for limit in row.limits}
+    assert limits == SIDES.keys()
+    assert {rule for _, rule in limits} == LIMITS.keys()
+    assert TABLE.remedies["limits"].keys() == LIMITS.keys()
+
+
+@pytest.mark.parametrize("case", SIDES, ids="-".join)
+def test_both_sides_of_a_limit(case: tuple[str, str]):
+    inside, outside = (judged(data) for data in SIDES[case])
+    assert [one.status for one in inside.operators] == [STATUS["mapped"]]
+    (refused,) = outside.operators
+    assert refused.type == case[0]
+    assert (refused.status, refused.cause, refused.placement) == (STATUS["limited"], "rejected", "cpu")
+    assert refused.reason
+    assert refused.remedy == TABLE.remedies["limits"][case[1]], "refused for this limit and no other"
+    assert outside.subgraphs == 0
+
+
+def test_a_constant_beside_two_other_inputs_of_a_concatenation():
+    zeros = np.zeros((1, 4), np.int8)
+    assert judged(concatenated([(1, 4), zeros, (1, 4)], (1, 12))).operators[0].status == STATUS["limited"]
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (same("LEAKY_RELU", (1, 8)), "operator"),
+        (same("HARD_SWISH", (1, 8)), "operator"),
+        (same("LOGISTIC", (2, 4, 4, 4)), "rank"),
+        (single("ADD", [(2, 4, 4, 4), (2, 4, 4, 4)], (2, 4, 4, 4), dtype="float32"), "rank"),
+        (single("ADD", [(1, 4), (1, 4)], (1, 4), dtype="float32"), "data_type"),
+        (single("CAST", [(1, 4)], (1, 4), out="int32"), "data_type"),
+        (single("ARG_MAX", [(1, 4), ints(1)], (1,), out="int64"), "data_type"),
+        (single("QUANTIZE", [(1, 4)], (1, 4), dtype="float32", out="int8"), "limited"),
+        (single("FULLY_CONNECTED", [(1, 4), weights(4, 4), bias(4)], (1, 4), version=9), "version"),
+        (single("FULLY_CONNECTED", [(1, 4), weights(4, 4), bias(4)], (1, 4), version=5), "mapped"),
+        (same("LOGISTIC", (1, 1, 1, 4, 4, 4)), "mapped"),
+    ],
+)
+def test_what_else_decides_a_status(data: bytes, status: str):
+    assert [one.status for one in judged(data).operators] == [STATUS[status]]
+
+
+def test_float16_weights_are_refused_for_their_rank_or_their_type():
+    """As compiler 16 logged it of a YOLOv5 in float16: 4-D weights by rank, biases and all else by type."""
+    model = models.Builder()
+    x = model.input("x", (1, 8, 8, 3))
+    filters = model.add("DEQUANTIZE", [model.constant(np.ones((4, 3, 3, 3), np.float16))], (4, 3, 3, 3))
+    offsets = model.add("DEQUANTIZE", [model.constant(np.ones(4, np.float16))], (4,))
+    y = model.add("CONV_2D", [x, filters, offsets], (1, 8, 8, 4), options("Conv2D", strideW=1, strideH=1))
+    placement = judged(model.finish([y]))
+    assert [one.status for one in placement.operators] == [STATUS[name] for name in ("rank", "data_type", "data_type")]
+    assert {one.cause for one in placement.operators} == {"rejected"}
+
+
+def test_float_ends_are_the_hosts():
+    model = models.Builder()
+    x = model.add("QUANTIZE", [model.input("x", (1, 8))], (1, 8), dtype="int8")
+    x = model.add("LOGISTIC", [x], (1, 8), dtype="int8")
+    placement = judged(model.finish([model.add("DEQUANTIZE", [x], (1, 8))]))
+    assert [one.cause for one in placement.operators] == ["host", "mapped", "host"]
+    assert placement.verdict() == "fits"
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [("GELU", "unknown_operator"), ("REDUCE_ALL", "unknown_operator"), ("STABLEHLO_ADD", "unknown_operator")],
+)
+def test_an_operator_beyond_the_compilers_enumeration_fails_the_whole_model(kind: str, rule: str):
+    model = models.Builder()
+    x = model.add("LOGISTIC", [model.input("x", (1, 8), "int8")], (1, 8), dtype="int8")
+    placement = judged(model.finish([model.add(kind, [x], (1, 8), dtype="int8")]))
+    assert [violation.rule for violation in placement.violations] == [rule]
+    assert placement.violations[0].source
+    assert placement.operators[0].status == NOT_COMPILED
+    assert (placement.verdict(), placement.subgraphs) == ("violates", 0)
+
+
+def test_sizes_that_are_computed_or_free():
+    computed = single("RESHAPE", [(1, 4, 4), (2,)], (1, 16))
+    assert [violation.rule for violation in judged(computed).violations] == ["dynamic_shape"]
+    for free, expected in ((0, []), (1, ["dynamic_shape"])):
+        model = models.Builder()
+        x = model.input("x", (1, 8, 8, 4), "int8", free=[free])
+        placement = judged(model.finish([model.add("LOGISTIC", [x], (1, 8, 8, 4), dtype="int8")]))
+        assert [violation.rule for violation in placement.violations] == expected
+
+
+# Where the graph is cut
+
+
+def chain(edges: list[tuple[list[int], list[int]]]) -> Graph:
+    count = 1 + max(index for reads, writes in edges for index in (*reads, *writes))
+    tensors = tuple(TensorInfo(f"t{index}", (1, 4), "int8") for index in range(count))
+    operators = tuple(
+        Operator(place, "ADD", tuple(reads), tuple(writes)) for place, (reads, writes) in enumerate(edges)
+    )
+    return Graph("tflite", tensors, operators, (0,), (count - 1,))
+
+
+def test_the_first_region_follows_the_data_not_the_file():
+    # 0 forks: 1 (refused) -> 2; 3 -> 4 later in the file do not wait for it; 5 needs both.
+    graph = chain([([0], [1]), ([1], [2]), ([2], [3]), ([1], [4]), ([4], [5]), ([3, 5], [6])])
+    assert first_region(graph, [True, False, True, True, True, True]) == {0, 3, 4}
+
+
+def test_refused_operators_ahead_cost_only_themselves():
+    graph = chain([([0], [1]), ([1], [2]), ([2], [3]), ([3], [4])])
+    assert first_region(graph, [False, True, True, False]) == {1, 2}
+    assert first_region(graph, [True, False, True, True]) == {0}
+    assert first_region(graph, [False] * 4) == frozenset()
+
+
+def test_the_first_region_counts_not_the_largest():
+    # 0 and 1 are both ready, 0 is refused: the refused ones go first, and 1 joins what comes after.
+    graph = chain([([0], [1]), ([0], [2]), ([1, 2], [3])])
+    assert first_region(graph, [False, True, True]) == {1, 2}
+    assert first_region(graph, [True, False, True]) == {0}
+
+
+def test_a_cycle_ends():
+    graph = chain([([1], [0]), ([0], [1])])
+    assert first_region(graph, [True, True]) == frozenset()

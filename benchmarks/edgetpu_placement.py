@@ -213,6 +213,8 @@ def mutate(data: bytes, draw: random.Random) -> bytes:
     """Bytes changed, numbers replaced by extreme ones, or the end cut off; more often where offsets stand."""
     changed = bytearray(data)
     for _ in range(draw.choice((1, 1, 2, 4, 16))):
+        if len(changed) <= 64:
+            break
         kind = draw.randrange(4)
         near = draw.random() < 0.5
         place = draw.randrange(8, min(len(changed), 4096)) if near else draw.randrange(len(changed))
@@ -224,7 +226,7 @@ def mutate(data: bytes, draw: random.Random) -> bytes:
         elif kind == 2:
             other = draw.randrange(len(changed))
             changed[place : place + 16] = changed[other : other + 16]
-        elif len(changed) > 64:
+        else:
             del changed[draw.randrange(16, len(changed)) :]
     return bytes(changed)
 

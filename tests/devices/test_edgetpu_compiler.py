@@ -1,0 +1,313 @@
+"""What the Edge TPU's compiler prints, from recorded output; and how it is called, by programs that print the same."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgekit.devices import edgetpu_compiler
+from edgekit.devices.edgetpu_compiler import compile_model, find_compiler, placement_from_report
+from edgekit.devices.edgetpu_report import Row, parse_report
+from edgekit.devices.placement import Placed, Placement
+from edgekit.devices.rules.edgetpu import NOT_COMPILED, predict
+from edgekit.devices.rules.edgetpu_table import load_table
+from edgekit.errors import AbsentError, StepError
+from edgekit.formats.edgetpu_file import CUSTOM_OPERATOR
+from edgekit.formats.tflite import describe_model
+from edgekit.formats.tflite_flatbuffer import read_model
+
+STATUS = load_table().statuses
+
+#: Recorded: compiler 16 on a detector of which it maps 264 of 267 operators.
+PARTLY_MAPPED = """Edge TPU Compiler version 16.0.384591198
+Started a compilation timeout timer of 180 seconds.
+
+Model compiled successfully in 1524 ms.
+
+Input model: efficientdet_coral_v2.tflite
+Input size: 4.24MiB
+Output model: efficientdet_coral_v2_edgetpu.tflite
+Output size: 5.57MiB
+On-chip memory used for caching model parameters: 4.21MiB
+On-chip memory remaining for caching model parameters: 3.29MiB
+Off-chip memory used for streaming uncached model parameters: 0.00B
+Number of Edge TPU subgraphs: 1
+Total number of operations: 267
+Operation log: efficientdet_coral_v2_edgetpu.log
+
+Model successfully compiled but not all operations are supported by the Edge TPU. A percentage of the model will \
+instead run on the CPU, which is slower. If possible, consider updating your model to use only operations supported by \
+the Edge TPU. For details, visit g.co/coral/model-reqs.
+Number of operations that will run on Edge TPU: 264
+Number of operations that will run on CPU: 3
+See the operation log file for individual operation details.
+Compilation child process completed within timeout period.
+Compilation succeeded!
+"""
+
+DYNAMIC = """Edge TPU Compiler version 16.0.384591198
+Started a compilation timeout timer of 180 seconds.
+ERROR: Attempting to use a delegate that only supports static-sized tensors with a graph that has dynamic-sized tensors.
+Compilation failed: Model failed in Tflite interpreter. Please ensure model can be loaded/run in Tflite interpreter.
+Compilation child process completed within timeout period.
+Compilation failed!
+"""
+
+TOO_LARGE = """Edge TPU Compiler version 16.0.384591198
+Started a compilation timeout timer of 180 seconds.
+ERROR: Restored original execution plan after delegate application failure.
+Compilation failed: Compilation failed due to large activation tensors in model.
+Compilation child process completed within timeout period.
+Compilation failed!
+"""
+
+#: Recorded failures of a few lines each, with the cause that they name first.
+FAILURES = {
+    "not_quantized": "Invalid model: detect.tflite\nModel not quantized\n",
+    "version": "ERROR: Didn't find op for builtin opcode 'RESIZE_NEAREST_NEIGHBOR' version '3'\n\n"
+    "ERROR: Registration failed.\n\nInvalid model: m.tflite\nModel could not be parsed\n",
+    "unknown_operator": "ERROR: Op builtin_code out of range: 150. Are you using old TFLite binary with newer model?\n",
+    "dynamic_shape": DYNAMIC,
+    "activation_memory": TOO_LARGE,
+    "select_operator": "ERROR: Regular TensorFlow ops are not supported by this interpreter. Make sure you apply/link "
+    "the Flex delegate before inference.\nERROR: Node number 13 (FlexSplitV) failed to prepare.\n",
+    "internal": "Internal compiler error. Aborting! \n",
+}
+
+OWN_TABLE = """
+Operator                       Count      Status
+
+LEAKY_RELU                     1          Operation not supported
+FULLY_CONNECTED                1          More than one subgraph is not supported
+FULLY_CONNECTED                1          Mapped to Edge TPU
+"""
+
+
+def test_a_summary():
+    report = parse_report(PARTLY_MAPPED)
+    assert (report.version, report.succeeded, report.unknown, report.failures) == ("16.0.384591198", True, (), ())
+    (model,) = report.models
+    assert (model.input, model.output) == ("efficientdet_coral_v2.tflite", "efficientdet_coral_v2_edgetpu.tflite")
+    assert model.log == "efficientdet_coral_v2_edgetpu.log"
+    assert model.figures == {
+        "input_bytes": 4445962,
+        "output_bytes": 5840568,
+        "cached_parameter_bytes": 4414505,
+        "remaining_bytes": 3449815,
+        "streamed_parameter_bytes": 0,
+        "subgraphs": 1,
+        "operations": 267,
+        "mapped": 264,
+        "unmapped": 3,
+    }
+
+
+def test_every_recorded_log_is_understood(shared_data: Callable[[str], Path]):
+    """Every status that was ever recorded is one of the table's seven."""
+    logs = sorted(shared_data("coral").rglob("*.log"))
+    assert len(logs) > 30
+    seen: Counter[str] = Counter()
+    for log in logs:
+        report = parse_report(log.read_text())
+        assert report.known
+        assert report.unknown == ()
+        assert len(report.models) == 1
+        seen.update(row.status for row in report.models[0].rows)
+    assert set(seen) == set(STATUS.values())
+
+
+@pytest.mark.parametrize("words", FAILURES)
+def test_recorded_failures(words: str):
+    report = parse_report(FAILURES[words])
+    assert not report.succeeded
+    assert report.unknown == ()
+    assert words in [failure.words for failure in report.failures]
+    assert all(failure.remedy and failure.source for failure in report.failures)
+    placement = placement_from_report(report, of([("CONV_2D", "mapped")]))
+    assert placement is not None
+    assert words in [violation.rule for violation in placement.violations]
+    assert (placement.source, placement.verdict(), placement.subgraphs) == ("compiler", "violates", 0)
+    assert [one.status for one in placement.operators] == [NOT_COMPILED]
+
+
+def test_several_models_at_once():
+    report = parse_report(PARTLY_MAPPED + PARTLY_MAPPED.replace("coral_v2", "v3"))
+    assert [model.input for model in report.models] == ["efficientdet_coral_v2.tflite", "efficientdet_v3.tflite"]
+    assert placement_from_report(report, of([("CONV_2D", "mapped")])) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Segmentation fault\n", "Edge TPU Compiler version 17.0\nAll is well with 3 operators\n"]
+)
+def test_an_unknown_form_is_kept_and_no_answer(text: str):
+    report = parse_report(text)
+    assert not report.known
+    assert report.text == text
+    assert [line for line in text.splitlines() if "version" not in line] == list(report.unknown)
+    assert placement_from_report(report, of([("CONV_2D", "mapped")])) is None
+
+
+def test_a_status_that_nobody_has_seen_is_told_as_it_is():
+    text = OWN_TABLE.replace("Operation not supported", "Operation needs a new moon")
+    report = parse_report(text + "a line of its own\n")
+    placement = placement_from_report(
+        report, of([("FULLY_CONNECTED", "mapped"), ("LEAKY_RELU", "operator"), ("FULLY_CONNECTED", "downstream")])
+    )
+    assert placement is not None
+    assert placement.operators[1].status == "Operation needs a new moon"
+    assert placement.operators[1].cause == "rejected"
+    assert "not understood: a line of its own" in placement.notes
+
+
+# From counts to operators
+
+
+def of(operators: list[tuple[str, str]]) -> Placement:
+    """A prediction of (type, key of the status)."""
+    return Placement(
+        source="predicted",
+        operators=tuple(
+            Placed(
+                index=index,
+                type=kind,
+                name=f"t{index}",
+                placement="accelerator" if status == "mapped" else "cpu",
+                status=STATUS[status],
+                cause="mapped" if status == "mapped" else "downstream" if status == "downstream" else "rejected",
+            )
+            for index, (kind, status) in enumerate(operators)
+        ),
+        memory=dict.fromkeys(("parameter_bytes", "cached_parameter_bytes", "streamed_parameter_bytes")),
+    )
+
+
+def test_counts_that_the_prediction_comes_to():
+    predicted = of([("FULLY_CONNECTED", "mapped"), ("LEAKY_RELU", "operator"), ("FULLY_CONNECTED", "downstream")])
+    told = placement_from_report(parse_report(OWN_TABLE), predicted)
+    assert told is not None
+    assert told.source == "compiler"
+    assert told.operators == predicted.operators
+
+
+def test_counts_that_only_the_compiled_file_settles():
+    predicted = of([("FULLY_CONNECTED", "mapped"), ("LEAKY_RELU", "mapped"), ("FULLY_CONNECTED", "mapped")])
+    report = parse_report(OWN_TABLE)
+    assert placement_from_report(report, predicted) is None
+    told = placement_from_report(report, predicted, {("FULLY_CONNECTED", "t0"), ("LEAKY_RELU", "t1")})
+    assert told is not None
+    assert [one.placement for one in told.operators] == ["cpu", "cpu", "accelerator"]
+    assert [one.status for one in told.operators] == [STATUS[key] for key in ("downstream", "operator", "mapped")]
+    assert placement_from_report(report, predicted, {("LEAKY_RELU", "t1")}) is None, "the file and the table disagree"
+
+
+def test_counts_of_another_model():
+    assert placement_from_report(parse_report(OWN_TABLE), of([("FULLY_CONNECTED", "mapped")])) is None
+
+
+def test_custom_operators_are_listed_as_custom():
+    report = parse_report(
+        "CUSTOM                         1          Operation is working on an unsupported data type\n"
+    )
+    told = placement_from_report(report, of([("TFLite_Detection_PostProcess", "data_type")]))
+    assert told is not None
+    assert report.models[0].rows == [Row("CUSTOM", 1, STATUS["data_type"])]
+
+
+def test_a_real_log_with_its_files(shared_data: Callable[[str], Path]):
+    folder = shared_data("coral")
+    predicted = predict(describe_model(read_model(folder / "yolov5n-int8_640.tflite")))
+    compiled = describe_model(read_model(folder / "yolov5n-int8_640_edgetpu.tflite"))
+    left = {(one.type, one.name) for one in compiled.operators if one.type != CUSTOM_OPERATOR}
+    report = parse_report((folder / "yolov5n-int8_640_edgetpu.log").read_text())
+    told = placement_from_report(report, predicted, left)
+    assert told is not None
+    assert told.totals()["accelerator"] == 240
+    assert [one.status for one in told.operators] == [one.status for one in predicted.operators]
+
+
+# Calling it
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """An edgetpu_compiler on PATH that runs this Python; it notes its arguments in the file that is returned."""
+
+    def install(body: str) -> Path:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        notes = tmp_path / "calls"
+        script = folder / "edgetpu_compiler"
+        script.write_text(
+            f"#!{sys.executable}\nimport pathlib, sys, time\narguments = sys.argv[1:]\n"
+            f"with open({str(notes)!r}, 'a') as file:\n    print(*arguments, file=file)\n"
+            "out = pathlib.Path(arguments[arguments.index('-o') + 1])\n"
+            f"recorded, too_large = {PARTLY_MAPPED!r}, {TOO_LARGE!r}\n{body}\n"
+        )
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        return notes
+
+    return install
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"model")
+    return path
+
+
+SUCCEED = "(out / 'model_edgetpu.tflite').write_bytes(b'compiled'); print(recorded)"
+
+
+def test_recorded_output_of_a_call(program: Callable[[str], Path], model: Path, tmp_path: Path):
+    notes = program(SUCCEED)
+    made = compile_model(model, tmp_path / "out", timeout_seconds=60)
+    assert made.compiled == tmp_path / "out" / "model_edgetpu.tflite"
+    assert made.report.models[0].figures["mapped"] == 264
+    assert not made.searched
+    assert notes.read_text().split() == ["-s", "-t", "60", "-o", str(tmp_path / "out"), str(model)]
+
+
+def test_recorded_failure_for_size_is_tried_again_with_a_search(
+    program: Callable[[str], Path], model: Path, tmp_path: Path
+):
+    body = f"if '--search_delegate' not in arguments:\n    print(too_large); sys.exit(1)\nprint(too_large); {SUCCEED}"
+    notes = program(body)
+    made = compile_model(model, tmp_path / "out")
+    assert made.searched
+    assert made.compiled is not None
+    assert len(notes.read_text().splitlines()) == 2
+
+
+def test_recorded_failure_of_another_kind_is_not_tried_again(
+    program: Callable[[str], Path], model: Path, tmp_path: Path
+):
+    notes = program(f"print({DYNAMIC!r}); sys.exit(1)")
+    made = compile_model(model, tmp_path / "out")
+    assert made.compiled is None
+    assert [failure.words for failure in made.report.failures] == ["dynamic_shape", "interpreter", "failed"]
+    assert len(notes.read_text().splitlines()) == 1
+
+
+def test_a_compiler_that_does_not_end(
+    program: Callable[[str], Path], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    program("time.sleep(600)")
+    monkeypatch.setattr(edgetpu_compiler, "_GRACE", 0)
+    with pytest.raises(StepError, match="did not end within 1 s"):
+        compile_model(model, tmp_path / "out", timeout_seconds=1)
+
+
+def test_no_compiler(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_compiler() is None
+    with pytest.raises(AbsentError) as caught:
+        compile_model(model, tmp_path / "out")
+    assert caught.value.exit_code == 3
+    assert "coral.ai/docs/edgetpu/compiler" in (caught.value.remedy or "")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from edgekit.devices.placement import Placed, Violation
 from edgekit.devices.profile import Profile
-from edgekit.devices.rules.limits import Complaint, View, find_complaint
+from edgekit.devices.rules.limits import Complaint, View, find_complaint, short_name
 from edgekit.devices.rules.table import Entry, OperatorTable
 from edgekit.graph import Graph, Operator
 
@@ -64,7 +64,7 @@ class _Judge:
         wrong = self._wrong_type(operator, entry)
         if wrong is not None:
             return self._reject(operator, WRONG_TYPE, wrong)
-        complaint = find_complaint(self._view, operator, {**self._table.general, **entry.limits})
+        complaint = find_complaint(self._view, operator, self._limits(entry))
         if complaint is None:
             return _placed(operator, "accelerator", SUPPORTED, "mapped")
         return self._limited(operator, complaint)
@@ -72,6 +72,14 @@ class _Judge:
     @property
     def _name(self) -> str:
         return f"{self._table.title} {self._release}" if len(self._table.releases) > 1 else self._table.title
+
+    def _limits(self, entry: Entry) -> dict[str, Any]:
+        """The entry's limits over the general ones; of a limit that names attributes or positions both hold."""
+        limits = dict(self._table.general)
+        for name, told in entry.limits.items():
+            both = isinstance(told, dict) and name in limits
+            limits[name] = {**limits[name], **told} if both else told
+        return limits
 
     def _limited(self, operator: Operator, complaint: Complaint) -> Placed:
         if not complaint.known:
@@ -112,7 +120,7 @@ class _Judge:
         narrowed = self._table.fact(self._release, "narrowed", {})
         for tensor in judged:
             if tensor is not None and narrowed.get(tensor.dtype, tensor.dtype) not in entry.types:
-                return f"{tensor.name} is {tensor.dtype}; {self._name} takes {', '.join(entry.types)}"
+                return f"{short_name(tensor)} is {tensor.dtype}; {self._name} takes {', '.join(entry.types)}"
         return None
 
 

@@ -42,6 +42,12 @@ class View:
         return frozenset(found)
 
     @cached_property
+    def free_inputs(self) -> tuple[str, ...]:
+        """Names of the graph's inputs that leave a size free."""
+        inputs = (self.graph.tensors[index] for index in self.graph.inputs)
+        return tuple(tensor.name for tensor in inputs if tensor.elements is None)
+
+    @cached_property
     def read(self) -> frozenset[int]:
         """Tensors that an operator reads or the graph returns."""
         used = {index for operator in self.graph.operators for index in operator.inputs}
@@ -67,6 +73,11 @@ class View:
     def _tensor(self, places: Sequence[int], position: int) -> TensorInfo | None:
         inside = -len(places) <= position < len(places)
         return self.graph.tensors[places[position]] if inside and places[position] >= 0 else None
+
+
+def short_name(tensor: TensorInfo) -> str:
+    """Its name; the first of those that a converter has joined with semicolons."""
+    return tensor.name.split(";")[0]
 
 
 Limit = Callable[[View, Operator, Any], Complaint | None]
@@ -110,8 +121,8 @@ def ranks(view: View, operator: Operator, told: Mapping[int, Sequence[int]]) -> 
         if tensor is None or len(tensor.shape) in allowed:
             continue
         if not tensor.shape and not tensor.constant:
-            return Complaint(f"what shape {tensor.name} has", known=False)
-        return Complaint(f"its input {tensor.name} has rank {len(tensor.shape)}; it takes {_either(allowed)}")
+            return Complaint(f"what shape {short_name(tensor)} has", known=False)
+        return Complaint(f"its input {short_name(tensor)} has rank {len(tensor.shape)}; it takes {_either(allowed)}")
     return None
 
 
@@ -121,7 +132,7 @@ def max_rank(view: View, operator: Operator, told: int) -> Complaint | None:
     outputs = [view.graph.tensors[index] for index in operator.outputs if index >= 0]
     for tensor in (*view.inputs(operator), *outputs):
         if len(tensor.shape) > told:
-            return Complaint(f"{tensor.name} has rank {len(tensor.shape)}; at most {told} axes can be had")
+            return Complaint(f"{short_name(tensor)} has rank {len(tensor.shape)}; at most {told} axes can be had")
     return None
 
 
@@ -196,7 +207,9 @@ def equal_halves(view: View, operator: Operator, told: Sequence[str]) -> Complai
 def outputs(view: View, operator: Operator, told: int) -> Complaint | None:
     """How many outputs, from the first, may be used."""
     used = [index for index in operator.outputs[told:] if index >= 0 and index in view.read]
-    return Complaint(f"its output {view.graph.tensors[used[0]].name} is used, which is not made") if used else None
+    return (
+        Complaint(f"its output {short_name(view.graph.tensors[used[0]])} is used, which is not made") if used else None
+    )
 
 
 @limit
@@ -223,10 +236,10 @@ def numbers(view: View, operator: Operator, told: Mapping[int, Sequence[Any]]) -
             continue
         if tensor.values is None:
             return Complaint(
-                f"its input {tensor.name} must be a constant of {_either(allowed)}", tensor.constant is False
+                f"its input {short_name(tensor)} must be a constant of {_either(allowed)}", tensor.constant is False
             )
         if not set(tensor.values) <= set(allowed):
-            return Complaint(f"its input {tensor.name} is {list(tensor.values)}; it takes {_either(allowed)}")
+            return Complaint(f"its input {short_name(tensor)} is {list(tensor.values)}; it takes {_either(allowed)}")
     return None
 
 
@@ -236,7 +249,7 @@ def at_most(view: View, operator: Operator, told: Mapping[int, int]) -> Complain
     for position, most in told.items():
         tensor = view.input(operator, position)
         if tensor is not None and tensor.values and max(tensor.values) > most:
-            return Complaint(f"its input {tensor.name} is {max(tensor.values)}; at most {most} can be had")
+            return Complaint(f"its input {short_name(tensor)} is {max(tensor.values)}; at most {most} can be had")
     return None
 
 
@@ -246,17 +259,22 @@ def static(view: View, operator: Operator, told: Sequence[int]) -> Complaint | N
     for position in told:
         tensor = view.input(operator, position)
         if tensor is not None and tensor.elements is None:
-            return Complaint(f"the size of {tensor.name} is not fixed")
+            return Complaint(f"the size of {short_name(tensor)} is not fixed")
     return None
 
 
 @limit
 def static_all(view: View, operator: Operator, told: bool) -> Complaint | None:
-    """The sizes of all its inputs and outputs must be known."""
+    """No size of its inputs and outputs may depend on the data.
+
+    Sizes that the model's own inputs leave free do not: the app fixes them before a delegate sees the graph.
+    """
+    if not told or view.free_inputs:
+        return None
     outputs = [view.graph.tensors[index] for index in operator.outputs if index >= 0]
     for tensor in (*view.inputs(operator), *outputs):
-        if told and tensor.elements is None:
-            return Complaint(f"the size of {tensor.name} is not fixed")
+        if tensor.elements is None:
+            return Complaint(f"the size of {short_name(tensor)} depends on the data")
     return None
 
 
@@ -282,7 +300,7 @@ def dtypes(view: View, operator: Operator, told: Mapping[int, Sequence[str]]) ->
     for position, allowed in told.items():
         tensor = view.input(operator, position)
         if tensor is not None and tensor.dtype not in allowed:
-            return Complaint(f"its input {tensor.name} is {tensor.dtype}; it takes {_either(allowed)}")
+            return Complaint(f"its input {short_name(tensor)} is {tensor.dtype}; it takes {_either(allowed)}")
     return None
 
 
@@ -292,7 +310,7 @@ def not_dtypes(view: View, operator: Operator, told: Mapping[int, Sequence[str]]
     for position, refused in told.items():
         tensor = view.input(operator, position)
         if tensor is not None and tensor.dtype in refused:
-            return Complaint(f"its input {tensor.name} is {tensor.dtype}, which it does not take")
+            return Complaint(f"its input {short_name(tensor)} is {tensor.dtype}, which it does not take")
     return None
 
 
@@ -311,7 +329,9 @@ def shapes(view: View, operator: Operator, told: Mapping[int, Sequence[Sequence[
     for position, allowed in told.items():
         tensor = view.input(operator, position)
         if tensor is not None and list(tensor.shape) not in [list(shape) for shape in allowed]:
-            return Complaint(f"its input {tensor.name} has the shape {list(tensor.shape)}; it takes {_either(allowed)}")
+            return Complaint(
+                f"its input {short_name(tensor)} has the shape {list(tensor.shape)}; it takes {_either(allowed)}"
+            )
     return None
 
 
@@ -321,7 +341,7 @@ def scalar(view: View, operator: Operator, told: Sequence[int]) -> Complaint | N
     for position in told:
         tensor = view.input(operator, position)
         if tensor is not None and tensor.elements != 1:
-            return Complaint(f"its input {tensor.name} is not a single number")
+            return Complaint(f"its input {short_name(tensor)} is not a single number")
     return None
 
 
@@ -381,12 +401,14 @@ def same_batch(view: View, operator: Operator, told: bool) -> Complaint | None:
 
 @limit
 def larger_side(view: View, operator: Operator, told: bool) -> Complaint | None:
-    """Of two inputs one must be at least as large as the other along every axis (no outer product)."""
+    """Of two inputs one must be at least as large as the other along every axis (no
+    outer product); inputs of different ranks are not judged."""
     shapes = [tensor.shape for tensor in view.inputs(operator)[:2]]
     if not told or len(shapes) < 2 or any(None in shape for shape in shapes):
         return None
-    rank = max(len(shape) for shape in shapes)
-    left, right = ([1] * (rank - len(shape)) + [size or 0 for size in shape] for shape in shapes)
+    left, right = ([size or 0 for size in shape] for shape in shapes)
+    if len(left) != len(right):
+        return None
     if all(a >= b for a, b in zip(left, right, strict=True)) or all(b >= a for a, b in zip(left, right, strict=True)):
         return None
     return Complaint(f"neither of {list(shapes[0])} and {list(shapes[1])} is the larger along every axis")
@@ -400,8 +422,201 @@ def same_shape_or_scalar(view: View, operator: Operator, told: Sequence[int]) ->
         tensor = view.input(operator, position)
         if tensor is None or after is None or tensor.shape == after.shape or prod(s or 0 for s in tensor.shape) == 1:
             continue
-        return Complaint(f"its input {tensor.name} has the shape {list(tensor.shape)}, not the output's")
+        return Complaint(f"its input {short_name(tensor)} has the shape {list(tensor.shape)}, not the output's")
     return None
+
+
+@limit
+def computed_types(view: View, operator: Operator, told: Sequence[str]) -> Complaint | None:
+    """Types that whatever is computed at run time, among its inputs and outputs, may have."""
+    for index in (*operator.inputs, *operator.outputs):
+        if index < 0 or index in view.constants:
+            continue
+        tensor = view.graph.tensors[index]
+        if tensor.dtype not in told:
+            return Complaint(f"{short_name(tensor)} is {tensor.dtype}; what is computed must be {_either(told)}")
+    return None
+
+
+@limit
+def same_types(view: View, operator: Operator, told: Sequence[int]) -> Complaint | None:
+    """Inputs that must be of one type."""
+    found = sorted({tensor.dtype for tensor in (view.input(operator, place) for place in told) if tensor is not None})
+    return Complaint(f"its inputs are {_all(found)}; they must be of one type") if len(found) > 1 else None
+
+
+@limit
+def multiplier(view: View, operator: Operator, told: bool) -> Complaint | None:
+    """A depthwise convolution may make several channels of one only where there is but one."""
+    data, factor = view.input(operator, 0), operator.attributes.get("depth_multiplier", 1)
+    if told and data is not None and factor != 1 and data.shape[-1:] != (1,):
+        return Complaint(f"its depth_multiplier is {factor}; with {data.shape[-1]} input channels it must be 1")
+    return None
+
+
+@limit
+def batch_of_one(view: View, operator: Operator, told: int) -> Complaint | None:
+    """This input must have a first size of 1 if it has four axes."""
+    tensor = view.input(operator, told)
+    if tensor is not None and len(tensor.shape) == 4 and tensor.shape[0] != 1:
+        return Complaint(f"{short_name(tensor)} has a batch of {tensor.shape[0]}; it must be 1")
+    return None
+
+
+@limit
+def one_place(view: View, operator: Operator, told: int) -> Complaint | None:
+    """This input may be longer than 1 only along its last axis, and along the batch if it has four axes."""
+    tensor = view.input(operator, told)
+    if tensor is None:
+        return None
+    inner = tensor.shape[1:-1] if len(tensor.shape) > 3 else tensor.shape[:-1]
+    if any(size != 1 for size in inner):
+        return Complaint(
+            f"{short_name(tensor)} has the shape {list(tensor.shape)}; only its last axis may be longer than 1"
+        )
+    return None
+
+
+@limit
+def version(view: View, operator: Operator, told: int) -> Complaint | None:
+    """The newest version of the operator that is read."""
+    if operator.version is not None and operator.version > told:
+        return Complaint(f"it is of version {operator.version}; versions up to {told} are read")
+    return None
+
+
+@limit
+def not_hybrid(view: View, operator: Operator, told: Sequence[int]) -> Complaint | None:
+    """[data, weights]: quantized weights must not meet float data."""
+    data, weights = (view.input(operator, position) for position in told)
+    if data is not None and weights is not None and data.dtype == "float32" and weights.dtype in ("int8", "uint8"):
+        return Complaint("its weights are quantized and its data are float")
+    return None
+
+
+@limit
+def not_per_channel(view: View, operator: Operator, told: Sequence[int]) -> Complaint | None:
+    """Inputs that may have but one scale."""
+    for position in told:
+        tensor = view.input(operator, position)
+        if tensor is not None and tensor.quantization is not None and tensor.quantization.per_channel:
+            return Complaint(f"its input {short_name(tensor)} has a scale for each channel")
+    return None
+
+
+@limit
+def same_quantization(view: View, operator: Operator, told: bool) -> Complaint | None:
+    """The first input and the output must have the same scale and zero point."""
+    before, after = view.input(operator, 0), view.output(operator, 0)
+    if told and before is not None and after is not None and before.quantization != after.quantization:
+        return Complaint("its input and output have different scales or zero points")
+    return None
+
+
+@limit
+def same_shapes(view: View, operator: Operator, told: Sequence[int]) -> Complaint | None:
+    """Inputs that must have one shape."""
+    found = {tensor.shape for tensor in (view.input(operator, place) for place in told) if tensor is not None}
+    return Complaint("its inputs have different shapes") if len(found) > 1 else None
+
+
+@limit
+def no_scalar_output(view: View, operator: Operator, told: bool) -> Complaint | None:
+    """Its output must have at least one axis."""
+    after = view.output(operator, 0)
+    return Complaint("its output is a single number without axes") if told and after and not after.shape else None
+
+
+@limit
+def output_types(view: View, operator: Operator, told: Sequence[str]) -> Complaint | None:
+    """Types that its first output may have."""
+    after = view.output(operator, 0)
+    if after is not None and after.dtype not in told:
+        return Complaint(f"{short_name(after)} is {after.dtype}; it makes {_either(told)}")
+    return None
+
+
+@limit
+def square_output(view: View, operator: Operator, told: bool) -> Complaint | None:
+    """The second and third size of its output must be equal."""
+    after = view.output(operator, 0)
+    if told and after is not None and len(set(after.shape[1:3])) > 1:
+        return Complaint(f"it makes {after.shape[1]} x {after.shape[2]}; height and width must be equal")
+    return None
+
+
+@limit
+def last_axis(view: View, operator: Operator, told: str) -> Complaint | None:
+    """This attribute must name the last axis of the first input."""
+    data, axis = view.input(operator, 0), operator.attributes.get(told)
+    if data is not None and axis is not None and axis not in (-1, len(data.shape) - 1):
+        return Complaint(f"its {told} is {axis}; it must be the last one, {len(data.shape) - 1}")
+    return None
+
+
+@limit
+def not_last_axis(view: View, operator: Operator, told: str) -> Complaint | None:
+    """This attribute must not name the last axis of the output."""
+    data, axis = view.input(operator, 0), operator.attributes.get(told)
+    if data is not None and axis is not None and axis in (-1, len(data.shape)):
+        return Complaint(f"its {told} is the last one")
+    return None
+
+
+@limit
+def axes_within(view: View, operator: Operator, told: Mapping[int, Sequence[int]]) -> Complaint | None:
+    """{position: axes of the first input that this constant input may name}."""
+    data = view.input(operator, 0)
+    for position, allowed in told.items():
+        tensor = view.input(operator, position)
+        if data is None or tensor is None:
+            continue
+        if tensor.values is None:
+            return Complaint(f"which axes {short_name(tensor)} names", known=False)
+        if not {int(axis) % max(len(data.shape), 1) for axis in tensor.values} <= set(allowed):
+            return Complaint(f"it works along the axes {list(tensor.values)}; it takes {_either(allowed)}")
+    return None
+
+
+@limit
+def pads_inside(view: View, operator: Operator, told: int) -> Complaint | None:
+    """This constant input pads four axes, and neither the first nor the last."""
+    tensor = view.input(operator, told)
+    if tensor is None:
+        return None
+    if tensor.values is None or len(tensor.values) != 8:
+        return Complaint(f"what {short_name(tensor)} pads", known=False)
+    return Complaint("it pads the batch or the channels") if any(tensor.values[:2] + tensor.values[6:]) else None
+
+
+@limit
+def one_row(view: View, operator: Operator, told: int) -> Complaint | None:
+    """All sizes of this input but the last must be 1."""
+    tensor = view.input(operator, told)
+    if tensor is not None and any(size not in (1, None) for size in tensor.shape[:-1]):
+        return Complaint(f"{short_name(tensor)} has the shape {list(tensor.shape)}; all but the last must be 1")
+    return None
+
+
+@limit
+def image_broadcast(view: View, operator: Operator, told: bool) -> Complaint | None:
+    """Two inputs of at most four axes [batch, height, width, channels]: equal batches (unless one is a stored single
+    number), equal pictures or one of 1 x 1, equal channels or one of 1."""
+    pair = view.inputs(operator)[:2]
+    if not told or len(pair) < 2:
+        return None
+    if any(len(tensor.shape) > 4 for tensor in pair):
+        return Complaint("one of its inputs has more than four axes")
+    left, right = ((1,) * (4 - len(tensor.shape)) + tensor.shape for tensor in pair)
+    single = any(
+        tensor.elements == 1 and place in view.constants for tensor, place in zip(pair, operator.inputs, strict=False)
+    )
+    batches = left[0] == right[0] or single
+    pictures = left[1:3] == right[1:3] or (1, 1) in (left[1:3], right[1:3])
+    channels = left[3] == right[3] or 1 in (left[3], right[3])
+    if batches and pictures and channels:
+        return None
+    return Complaint(f"the shapes {list(pair[0].shape)} and {list(pair[1].shape)} cannot be spread over each other")
 
 
 def _either(choices: Sequence[Any]) -> str:

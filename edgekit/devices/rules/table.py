@@ -108,11 +108,11 @@ class Reading:
 
 
 def read_level(table: OperatorTable, profile: Profile) -> Reading:
-    """The release that judges a profile's ``operators.level``; a table of one release without versions needs none."""
+    """The release that judges a profile's ``operators.level``; a table that ``needs_level: false`` has but one."""
+    if not table.stored.get("needs_level", True):
+        return Reading(list(table.releases)[-1])
     level = profile.operators.level
     if level is None or level.value is None:
-        if len(table.releases) == 1:
-            return Reading(next(iter(table.releases)))
         return Reading(None, (f"the release of {table.title} on {profile.name} is not known",))
     release = table.choose_release(level.value)
     if release is None:
@@ -158,6 +158,8 @@ def load_table(name: str) -> OperatorTable:
 
 
 def _read_entry(table: str, operator: str, entry: Any) -> Entry:
+    if entry == "supported":
+        return Entry()
     if entry == "refused":
         return Entry(supported=False)
     if entry == "not_known":

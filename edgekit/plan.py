@@ -106,7 +106,7 @@ class Node:
 class Output:
     """What was asked for: ``name`` is ``ENTRY/PRECISION``; ``node`` makes it; ``gates`` judge its artifact.
     ``simulated``: the device runs what a compiler of its own makes of the file, so that figures taken here are not
-    its own."""
+    its own. ``device`` is the profile as plain data, where edgekit has rules for what the device makes of the file."""
 
     name: str
     entry: str
@@ -115,6 +115,7 @@ class Output:
     node: str
     gates: dict[str, float] = field(default_factory=dict)
     simulated: bool = False
+    device: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ def event_line(event: Event) -> str | None:
         return None
     if isinstance(event, Note):
         return event.text
-    if isinstance(event, Failed) and event.status == "skipped" and event.kind in ("measure", "reference"):
+    if isinstance(event, Failed) and event.status == "skipped" and event.kind in ("measure", "reference", "place"):
         return None  # the step says it
     head = f"[{event.at:7.1f} s] {event.task}"
     if isinstance(event, Started):
@@ -167,6 +167,9 @@ def _result(result: dict[str, Any]) -> str:
 
     parts = []
     artifact, measurement = result.get("artifact"), result.get("measurement")
+    placement = result.get("placement")
+    if isinstance(placement, dict) and placement.get("mapped_operators") is not None:
+        parts.append(f"{figures.share(placement['mapped_operators'])} of operators on the accelerator, predicted")
     if isinstance(artifact, dict) and artifact.get("bytes") is not None:
         parts.append(figures.size(artifact["bytes"]))
     if isinstance(measurement, dict):

@@ -6,6 +6,7 @@
     step           {step, options, artifact, samples, workdir, out, threads, seed}   -> {artifact, notes}
     reference      {artifact, samples, task, out, threads}                           -> what ``checks.measure`` says
     measure        {artifact, samples, reference, task, out, threads, seed}          -> {measurement}
+    place          {artifact, device, precision}                                     -> {placement}
 
 ``samples`` is {folder, role} of prepared data, or {synthetic: count, seed}, or None. Whatever a job writes goes below
 ``out``, a fresh folder of its own, and artifact paths in answers are relative to it.
@@ -43,6 +44,7 @@ def run_job(job: Job, progress: ProgressTo = lambda done, total: None) -> Answer
         "step": _run_step,
         "reference": _compute_reference,
         "measure": _measure,
+        "place": _place,
     }
     kind = job.get("kind")
     if kind not in kinds:
@@ -100,6 +102,17 @@ def _describe(job: Job, progress: ProgressTo) -> Answer:
 
     artifact = Artifact.from_dict(job["artifact"])
     return {"graph": FORMATS.get(artifact.format).describe(artifact).to_dict()}
+
+
+def _place(job: Job, progress: ProgressTo) -> Answer:
+    from edgekit.devices.judge import judge_graph
+    from edgekit.devices.profile import Profile
+    from edgekit.formats import FORMATS
+
+    artifact = Artifact.from_dict(job["artifact"])
+    graph = FORMATS.get(artifact.format).describe(artifact)
+    judgement = judge_graph(graph, Profile.model_validate(job["device"]), precision=job["precision"])
+    return {"placement": judgement.summary()}
 
 
 def _run_step(job: Job, progress: ProgressTo) -> Answer:

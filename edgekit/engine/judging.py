@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from edgekit.checks.gates import EXACT_GATES, chance_reached, default_gates, exit_code, judge, overall
 from edgekit.checks.measurement import Measurement, Verdict
@@ -61,8 +62,10 @@ def judge_output(
     *,
     strict: bool,
     ended_with: int,
+    placement: dict[str, Any] | None = None,
 ) -> OutputResult:
-    """The output's result, its artifact still the node's. ``ended_with``: the exit code of a run that was ended.
+    """The output's result, its artifact still the node's. ``ended_with``: the exit code of a run that was ended;
+    ``placement``: where the device runs its file's operators, if that was told.
 
     It fails by its own gates, and by any gate that a node on its path missed where it stood.
     """
@@ -75,7 +78,9 @@ def judge_output(
         # A node without a file, an error or a missed gate before it was skipped when the run was ended.
         code = broken["exit_code"] if broken else 1 if missed else ended_with
         return replace(made, exit_code=code, verdict="fail", lost_at=missed)
-    verdicts = judge(last.measurement, output_gates(output, evaluation), bytes=last.artifact.bytes)
+    shares = {name: value for name, value in (placement or {}).items() if isinstance(value, float)}
+    gates = output_gates(output, evaluation)
+    verdicts = judge(last.measurement, gates, bytes=last.artifact.bytes, placement=shares)
     code = exit_code(verdicts, strict=strict)
     verdict = overall(verdicts)
     if broken is not None:
@@ -93,6 +98,7 @@ def judge_output(
         measurement=mark_simulated(last.measurement, output.simulated),
         lost_at=_lost_at(path, nodes, verdicts) or missed,
         rejected=verdict == "fail",
+        placement=placement,
     )
 
 

@@ -34,6 +34,8 @@ class NodeResult:
 @dataclass(frozen=True)
 class OutputResult:
     """``verdict``: pass | fail | not_measured. ``lost_at`` is the node where the failed gate's limit was first crossed.
+    ``placement`` is {mapped_operators, mapped_macs: shares or None, source: predicted | compiler}, None where nothing
+    says where the device runs the file's operators.
     ``artifact`` is the file in the output folder (None where none was made)."""
 
     output: str
@@ -47,6 +49,7 @@ class OutputResult:
     node: str | None = None
     lost_at: str | None = None
     rejected: bool = False
+    placement: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

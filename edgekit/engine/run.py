@@ -114,6 +114,9 @@ class _Run:
         if task.kind == "prepare" and done is not None:
             for role, info in done.result.items():
                 self._note(_data_note(role, info))
+        elif task.kind == "place" and done is None:
+            error = schedule.states[task.id].error or {}
+            self._note(f"{task.label} failed, so that gates on it are not measured: {error.get('message')}")
         elif task.kind == "reference" and done is not None:
             self._take_reference(done.result)
         elif isinstance(task, MeasureTask) and is_exact(task.node) and not self._settings.keep_going:
@@ -188,9 +191,16 @@ class _Run:
                     self._evaluation,
                     strict=self._settings.strict,
                     ended_with=ended_with,
+                    placement=self._placement(output.name),
                 )
             )
         return nodes, outputs
+
+    def _placement(self, output: str) -> dict[str, Any] | None:
+        schedule = self._schedule
+        assert schedule is not None
+        done = schedule.done.get(f"place {output}")
+        return None if done is None else done.result["placement"]
 
     def _node_result(self, node: Node) -> NodeResult:
         schedule = self._schedule

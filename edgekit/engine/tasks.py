@@ -3,19 +3,22 @@
 source -+- step -+- step -- ...        a step needs its parent, and `data` if it calibrates
         +- data  +- measure ID         a measurement needs its node and `reference`
         +- reference                   the source's own outputs; needs `data`, or synthetic samples
+A `place OUTPUT` needs the node that makes the output's file: where the device runs its operators.
 """
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifact import hash_value
+import edgekit
+from edgekit.artifact import hash_files, hash_value
 from edgekit.checks import measurement
 from edgekit.engine.keys import Inputs, versions_of
 from edgekit.engine.reading import DataTask, SourceTask
 from edgekit.engine.task import DoneTasks, Job, Result, Surroundings, Task
-from edgekit.plan import FormatTraits, Node, Plan
+from edgekit.plan import FormatTraits, Node, Output, Plan
 
 SYNTHETIC_SAMPLES = 8
 
@@ -151,6 +154,49 @@ class MeasureTask(Task):
         }
 
 
+class PlaceTask(Task):
+    """Predicts where an output's device runs the operators of its file."""
+
+    def __init__(self, around: Surroundings, output: Output) -> None:
+        traits = around.plan.node(output.node).traits
+        assert traits is not None and output.device is not None
+        stack = around.format(traits.produces).stack
+        super().__init__(
+            f"place {output.name}",
+            "place",
+            stack,
+            f"placing {output.name}",
+            (output.node,),
+            late=True,
+            toolchain=traits.toolchain if stack == traits.stack else None,
+        )
+        self._output = output
+
+    def inputs(self, done: DoneTasks) -> Inputs:
+        return {
+            "kind": "placement",
+            "rules": _hash_rules(),
+            "artifact": done[self._output.node].artifact.sha256,
+            "device": hash_value(self._output.device),
+            "precision": self._output.precision,
+        }
+
+    def job(self, done: DoneTasks) -> Job:
+        return {
+            "kind": "place",
+            "artifact": done[self._output.node].result["artifact"],
+            "device": self._output.device,
+            "precision": self._output.precision,
+        }
+
+
+@functools.cache
+def _hash_rules() -> str:
+    """The hash of edgekit's knowledge of devices: code and tables."""
+    folder = Path(edgekit.__file__).with_name("devices")
+    return hash_files(path for path in folder.rglob("*") if path.suffix in (".py", ".yaml"))[0]
+
+
 def evaluation_inputs(plan: Plan, done: DoneTasks, synthetic: bool) -> Any:
     """What stands for the evaluation samples in a key."""
     if synthetic:
@@ -177,6 +223,7 @@ def make_tasks(around: Surroundings, *, evaluate: bool) -> list[Task]:
     if roles:
         tasks.append(DataTask(around, roles))
     tasks += [StepTask(around, node) for node in plan.nodes]
+    tasks += [PlaceTask(around, output) for output in plan.outputs if output.device is not None]
     measured = [node for node in plan.nodes if evaluate and can_measure(plan, node) and (evaluation or is_exact(node))]
     if evaluate and (measured or evaluation) and around.format(plan.source.format).runtime is not None:
         tasks.append(ReferenceTask(around, synthetic=not evaluation))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgekit.checks.gates import GATES
+from edgekit.devices.judge import judges
 from edgekit.devices.profile import Profile
 from edgekit.errors import EdgekitError, ExcludedError, InputError, first_exit_code
 from edgekit.plan import Data, DataSource, Node, Output, Plan, Source, TaskUse, add_traits
@@ -70,7 +71,10 @@ def build_plan(
         recipe_sha256=recipe.sha256,
         source=source,
         nodes=nodes,
-        outputs=tuple(_output(recipe, output, makers[output.name], profiles) for output, _ in chains),
+        outputs=tuple(
+            _output(recipe, output, makers[output.name], uses[-1].step.produces if uses else source.format, profiles)
+            for output, uses in chains
+        ),
         data=plan_data(recipe),
         task=None if recipe.task is None else plan_task(recipe),
     )
@@ -146,7 +150,8 @@ def _strictest(first: Mapping[str, float], second: Mapping[str, float]) -> dict[
     return merged
 
 
-def _output(recipe: Recipe, output: Wanted, node: str | None, profiles: Mapping[str, Profile]) -> Output:
+def _output(recipe: Recipe, output: Wanted, node: str | None, makes: str, profiles: Mapping[str, Profile]) -> Output:
+    """``makes`` is the format of the output's file."""
     entry = recipe.targets.get(output.entry)
     gates = {**recipe.gates, **({} if entry is None else entry.gates)}
     if node is None:
@@ -155,8 +160,12 @@ def _output(recipe: Recipe, output: Wanted, node: str | None, profiles: Mapping[
             remedy="copy the file; `edgekit eval` measures it",
             code="nothing_to_do",
         )
-    simulated = bool(output.target) and profiles[output.target].toolchain.compiler is not None
-    return Output(output.name, output.entry, output.target, output.precision, node, gates, simulated)
+    profile = profiles[output.target] if output.target else None
+    simulated = profile is not None and profile.toolchain.compiler is not None
+    device = None
+    if profile is not None and judges(profile) == makes:
+        device = profile.model_dump(mode="json", exclude_none=True)
+    return Output(output.name, output.entry, output.target, output.precision, node, gates, simulated, device)
 
 
 # --- data and task ---------------------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def _output(result: OutputResult, folder: Path) -> dict[str, Any]:
         "lost_at": result.lost_at,
         "measurement": _measurement(result.measurement),
         "verdicts": _verdicts(result.verdicts),
-        "placement": None,
+        "placement": result.placement,
     }
 
 

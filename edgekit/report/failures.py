@@ -11,6 +11,7 @@ from edgekit.report.figures import gate_text, visible
 
 # Gates that say nothing of what the model computes.
 ABOUT_THE_FILE = {"max_bytes", "max_latency_ms"}
+ABOUT_THE_PLACEMENT = {"min_mapped_operators", "min_mapped_macs"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _of_gates(
 ) -> Failure:
     missed = [verdict for verdict in verdicts if verdict["result"] == "fail"]
     open_ = [verdict for verdict in verdicts if verdict["result"] != "pass" or verdict["settled"] is False]
-    figures = tuple(gate_text(verdict) for verdict in missed or open_)
+    figures = tuple(_figure_text(verdict, output) for verdict in missed or open_)
     if missed:
         names = [verdict["gate"] for verdict in missed]
         listed = ", ".join(names[:-1]) + (" and " if names[1:] else "") + names[-1]
@@ -138,6 +139,13 @@ def _of_gates(
     )
 
 
+def _figure_text(verdict: dict[str, Any], output: dict[str, Any]) -> str:
+    """A verdict in words; one on a placement says who told it."""
+    placement = output["placement"]
+    told = verdict["gate"] in ABOUT_THE_PLACEMENT and verdict["value"] is not None and placement is not None
+    return gate_text(verdict) + (f" ({placement['source']})" if told else "")
+
+
 def _next_command(
     output: dict[str, Any], node: dict[str, Any] | None, nodes: dict[str, Any], folder: Path, recipe: str | None
 ) -> str | None:
@@ -148,6 +156,9 @@ def _next_command(
     file = shlex.quote(str(folder / own["path"]))
     parent = nodes.get(node["parent"] or "") if node else None
     missed = {verdict["gate"] for verdict in output["verdicts"] if verdict["result"] == "fail"}
+    if missed & ABOUT_THE_PLACEMENT and output["artifact"] is not None:
+        there = shlex.quote(str(folder / output["artifact"]["path"]))
+        return f"edgekit check {there} --target {output['target']}/{output['precision']}"
     if missed and missed <= ABOUT_THE_FILE:
         return f"edgekit inspect {file}"
     if parent is None or parent["artifact"] is None:

@@ -76,7 +76,9 @@ NODE = _record(
     verdicts={"type": "array", "items": VERDICT},
     error=_nullable(ERROR),
 )
-PLACEMENT = _record(mapped_operators=SHARE, mapped_macs=SHARE, source=TEXT)
+PLACEMENT = _record(
+    mapped_operators=_nullable(SHARE), mapped_macs=_nullable(SHARE), source={"enum": ["predicted", "compiler"]}
+)
 OUTPUT = _record(
     output=TEXT,
     target=TEXT,

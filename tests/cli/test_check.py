@@ -224,3 +224,56 @@ def test_wrong_command_lines(words: list[str], said: str, tiny: Any, edgekit_com
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert said in done.stderr
+
+
+RECIPE = """\
+edgekit: 1
+model: model.onnx
+data: {evaluate: {path: evaluate.npz}}
+task: classification
+gates: {max_drop: 5.0, min_mapped_operators: 90%, min_mapped_macs: 90%}
+targets: {my-board: {}, onnxruntime-cpu: {}}
+"""
+
+
+def test_placement_in_a_run(tiny: Any, boards: Path, edgekit_command: Command, tmp_path: Path) -> None:
+    """A board with rules: gates on its placement are judged, without samples too. Where there are none, they are not
+    measured."""
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    for name in ("model.onnx", "evaluate.npz"):
+        (tmp_path / name).write_bytes((tiny.folder / name).read_bytes())
+    words = ("run", "tiny.yaml", "--targets-dir", boards, "--json")
+    for more in ((), ("--no-eval",)):
+        done = edgekit_command(*words, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        outputs = {output["target"]: output for output in json.loads(done.stdout)["outputs"]}
+        placement = outputs["my-board"]["placement"]
+        assert placement == {"source": "predicted", "mapped_operators": 1.0, "mapped_macs": 1.0}
+        gates = {gate["gate"]: gate for gate in outputs["my-board"]["verdicts"]}
+        assert gates["min_mapped_operators"]["result"] == gates["min_mapped_macs"]["result"] == "pass"
+        assert outputs["onnxruntime-cpu"]["placement"] is None
+        gates = {gate["gate"]: gate for gate in outputs["onnxruntime-cpu"]["verdicts"]}
+        assert gates["min_mapped_operators"]["result"] == "not_measured"
+
+
+def test_missed_placement_fails_a_run(tiny: Any, boards: Path, edgekit_command: Command, tmp_path: Path) -> None:
+    """NVIDIA's list refuses Hardmax: of two operators one maps."""
+    import onnx
+
+    model = onnx.load(tiny.model)
+    model.graph.node[0].output[0] = "sums"
+    model.graph.node.append(onnx.helper.make_node("Hardmax", ["sums"], ["scores"]))
+    onnx.save(model, tmp_path / "model.onnx")
+    words = [
+        "convert",
+        "model.onnx",
+        "-t",
+        "my-board",
+        "--targets-dir",
+        boards,
+        "--set",
+        "gates.min_mapped_operators=90%",
+    ]
+    done = edgekit_command(*words, "--no-eval", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "min_mapped_operators" in done.stdout and "predicted" in done.stdout

@@ -55,6 +55,27 @@ class Granularity(Written):
     activations: Fact[list[Spread]] | None = None
 
 
+class Hardware(Written):
+    """What computes, in the maker's words. ``compute_capability`` is that of an NVIDIA GPU, ``dla_cores`` the number of
+    its fixed-function accelerators, ``int8`` whether whole networks can be had in 8-bit integers."""
+
+    accelerator: Fact[str] | None = None
+    cpu: Fact[str] | None = None
+    compute_capability: Fact[str] | None = None
+    dla_cores: Fact[int] | None = None
+    int8: Fact[bool] | None = None
+    fp16: Fact[bool] | None = None
+    rate: Fact[str] | None = None
+    power: Fact[str] | None = None
+
+
+class Opset(Written):
+    """The ONNX opsets that the device's software reads."""
+
+    min: Fact[int] | None = None
+    max: Fact[int] | None = None
+
+
 class Shapes(Written):
     """What tensors may look like. ``max_rank`` counts axes, ``max_batch`` is the first of them."""
 
@@ -104,9 +125,11 @@ class Figure(Written):
 
 
 class Handover(Written):
-    """A step that is done elsewhere or only on request: shown with its command, never run by itself."""
+    """A step that is done elsewhere or only on request: shown with its command, never run by itself. ``precisions``
+    are those it is for (none named: all); MODEL in the command stands for the file without its suffix."""
 
     title: str
+    precisions: list[str] = Field(default_factory=list)
     command: str | None = None
     why: Fact[str]
 
@@ -131,7 +154,9 @@ class Profile(Written):
     precisions: dict[str, Precision]
     routes: dict[str, list[Route]]
     excluded: dict[str, Fact[str]] = Field(default_factory=dict)
+    hardware: Hardware = Field(default_factory=Hardware)
     granularity: Granularity = Field(default_factory=Granularity)
+    opset: Opset = Field(default_factory=Opset)
     shapes: Shapes = Field(default_factory=Shapes)
     memory: Memory = Field(default_factory=Memory)
     operators: Operators = Field(default_factory=Operators)
@@ -161,6 +186,11 @@ class Profile(Written):
         both = [precision for precision in self.excluded if precision in self.precisions]
         if both:
             raise ValueError(f"`excluded` and `precisions` both have {', '.join(both)}")
+        named = {precision for handover in self.handover for precision in handover.precisions}
+        if named - set(self.precisions):
+            raise ValueError(
+                f"`handover` is for {', '.join(sorted(named - set(self.precisions)))}, which `precisions` lacks"
+            )
         return self
 
     @property

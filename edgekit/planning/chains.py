@@ -10,6 +10,7 @@ from edgekit.devices.profile import Profile
 from edgekit.devices.profiles import Profiles
 from edgekit.documents import from_plain
 from edgekit.errors import ExcludedError, Mistake, RecipeError
+from edgekit.planning.limits import check_limits
 from edgekit.planning.selection import Wanted, find_profile
 from edgekit.recipe.schema import Entry, Recipe
 from edgekit.recipe.uses import check_routes
@@ -32,7 +33,8 @@ def make_chain(recipe: Recipe, profiles: Mapping[str, Profile], output: Wanted, 
 
     Raises:
         RecipeError: a step of the recipe cannot take what comes to it, or its options do not fit together.
-        ExcludedError: the profile has no such precision, or no step of its route takes what the recipe's steps give.
+        ExcludedError: the profile has no such precision, opset or shape, or no step of its route takes what the
+            recipe's steps give.
     """
     own = [STEPS.get(use.step) for use in recipe.steps]
     if own and own[0].accepts != format_name:
@@ -51,6 +53,7 @@ def make_chain(recipe: Recipe, profiles: Mapping[str, Profile], output: Wanted, 
     uses = [_merge(recipe, output, entry, step, index, options.get(step.name, {})) for index, step in enumerate(own)]
     for use in route[_enter_route(profile, output, own, format_name) :]:
         uses.append(_merge(recipe, output, entry, STEPS.get(use.step), None, use.options))
+    check_limits(recipe, profile, output.name, uses, format_name)
     return uses
 
 

@@ -89,7 +89,11 @@ def check_targets(tree: Node, profiles: Mapping[str, Profile], steps: list[str],
             message = f"an entry of `targets` names a folder; `{name}` cannot be one"
             mistakes.append(targets.key_place(name).mistake(message))
         written = entry.get("target")
-        target, place = (name, targets.key_place(name)) if written is None else (written.value, written.place)
+        target, place = (
+            (name, targets.key_place(name))
+            if written is None or written.value is None
+            else (written.value, written.place)
+        )
         if not isinstance(target, str):
             continue
         profile = profiles.get(target)

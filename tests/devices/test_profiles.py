@@ -129,7 +129,7 @@ def test_the_environment_names_a_folder_and_an_argument_wins(tmp_path: Path, mon
 def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
     profiles = load_profiles(_write(tmp_path, broken="name: [", parent=PARENT))
     assert profiles["parent"].title == "Parent"
-    assert set(profiles) == {"android-cpu", "coral", "onnxruntime-cpu", "openvino-cpu", "broken", "parent"}
+    assert set(profiles) == {*load_profiles(), "broken", "parent"}
     with pytest.raises(RecipeError, match="not YAML"):
         profiles["broken"]
 

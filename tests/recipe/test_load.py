@@ -281,9 +281,9 @@ MISTAKES: list[tuple[str, str, str, str]] = [
     ("  coral:  ", "  corall: ", "21:3", "no target is called `corall`; did you mean `coral`?"),
     (
         "target: android-cpu",
-        "target: android-gpu",
+        "target: android-cpv",
         "24:29",
-        "no target is called `android-gpu`; did you mean `android-cpu`?",
+        "no target is called `android-cpv`; did you mean `android-cpu`?",
     ),
     ("  cheap-phone:", "  §cheap phone:", "", "an entry of `targets` names a folder; `cheap phone` cannot be one"),
     ("  cheap-phone:", "  §steps:", "", "an entry of `targets` names a folder; `steps` cannot be one"),

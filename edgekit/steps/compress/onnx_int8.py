@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from edgekit.artifact import Artifact
 from edgekit.errors import InputError, StepError, UnknownName
@@ -27,8 +27,19 @@ LARGEST_SIGNAL = 1e9
 class Options(StepOptions):
     per_channel: bool = Field(True, description="one scale per output channel of a weight; per tensor loses points")
     activations: Literal["uint8", "int8"] = Field("uint8", description="stored type of activations")
+    symmetric: bool = Field(False, description="zero points of 0 (needs activations: int8), as TensorRT requires")
+    float_weights: bool = Field(
+        False, description="weights stay float32 behind a Q/DQ pair, as TensorRT 8 reads them; the file is no smaller"
+    )
+    quantize_bias: bool = Field(True, description="biases as int32; TensorRT takes them in floating point only")
     reduce_range: bool = Field(False, description="7-bit weights, for x86 processors without VNNI, which saturate")
     exclude: tuple[str, ...] = Field((), description="names of nodes that stay in floating point")
+
+    @model_validator(mode="after")
+    def _signed_where_symmetric(self) -> Options:
+        if self.symmetric and self.activations == "uint8":
+            raise ValueError("`symmetric` needs `activations: int8`: the zero point of uint8 is 128 then, not 0")
+        return self
 
 
 @step(
@@ -176,7 +187,11 @@ def _quantize(model: Any, ranges: dict[str, Range], options: Options, excluded: 
             [],
             excluded,
             _quantized_types(),
-            {},
+            {
+                "ActivationSymmetric": options.symmetric,
+                "AddQDQPairToWeight": options.float_weights,
+                "QuantizeBias": options.quantize_bias,
+            },
         )
         quantizer.quantize_model()
     except Exception as error:

@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgekit.devices.edgetpu_compiler import placement_from_report
+from edgekit.devices.edgetpu_compiler import placement_from_report, remaining
 from edgekit.devices.edgetpu_report import parse_report
 from edgekit.devices.placement import Placement
 from edgekit.devices.rules.edgetpu import predict
@@ -107,10 +107,6 @@ def read_pair(compiled: Path) -> Pair:
         package=read_packages(model)[0] if is_compiled(compiled) else None,
         log=statuses_agree(log, predict(graph), left) if log.is_file() else None,
     )
-
-
-def remaining(graph: Graph) -> set[tuple[str, str]]:
-    return {(operator.type, operator.name) for operator in graph.operators if operator.type != CUSTOM_OPERATOR}
 
 
 def statuses_agree(log: Path, predicted: Placement, left: set[tuple[str, str]]) -> str:

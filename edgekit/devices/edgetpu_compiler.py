@@ -22,8 +22,11 @@ from edgekit.devices.placement import Cause, Placed, Placement, Violation
 from edgekit.devices.rules.edgetpu import NOT_COMPILED
 from edgekit.devices.rules.edgetpu_table import load_table
 from edgekit.errors import AbsentError, StepError
+from edgekit.graph import Graph
 
 PROGRAM = "edgetpu_compiler"
+#: The operator that stands for what it compiled.
+COMPILED_OPERATOR = "edgetpu-custom-op"
 #: Seconds beside the compiler's own limit before it is ended from outside.
 _GRACE = 20
 
@@ -101,13 +104,18 @@ def _run(program: Path, model: Path, out: Path, timeout_seconds: int, more: Sequ
     return Compilation(report, compiled, tuple(command))
 
 
+def remaining(compiled: Graph) -> set[tuple[str, str]]:
+    """The operators that a compiled file still has, as (type, name of the first output)."""
+    return {(one.type, one.name) for one in compiled.operators if one.type != COMPILED_OPERATOR}
+
+
 def placement_from_report(
     report: Report, predicted: Placement, left: Collection[tuple[str, str]] | None = None
 ) -> Placement | None:
     """The compiler's answer about one model, in terms of its operators.
 
-    ``predicted`` lists the operators; ``left`` names those that the compiled file still has, as (type, name of the
-    first output). None where the report is not understood or does not settle which operators it means.
+    ``predicted`` lists the operators; ``left`` is ``remaining`` of the compiled file. None where the report is not
+    understood or does not settle which operators it means.
     """
     if report.failures and not report.succeeded:
         return _refused(report, predicted)

@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from edgekit.devices import edgetpu_compiler
-from edgekit.devices.edgetpu_compiler import compile_model, find_compiler, placement_from_report
+from edgekit.devices.edgetpu_compiler import compile_model, find_compiler, placement_from_report, remaining
 from edgekit.devices.edgetpu_report import Row, parse_report
 from edgekit.devices.placement import Placed, Placement
 from edgekit.devices.rules.edgetpu import NOT_COMPILED, predict
 from edgekit.devices.rules.edgetpu_table import load_table
 from edgekit.errors import AbsentError, StepError
-from edgekit.formats.edgetpu_file import CUSTOM_OPERATOR
 from edgekit.formats.tflite import describe_model
 from edgekit.formats.tflite_flatbuffer import read_model
 
@@ -222,9 +221,8 @@ def test_a_real_log_with_its_files(shared_data: Callable[[str], Path]):
     folder = shared_data("coral")
     predicted = predict(describe_model(read_model(folder / "yolov5n-int8_640.tflite")))
     compiled = describe_model(read_model(folder / "yolov5n-int8_640_edgetpu.tflite"))
-    left = {(one.type, one.name) for one in compiled.operators if one.type != CUSTOM_OPERATOR}
     report = parse_report((folder / "yolov5n-int8_640_edgetpu.log").read_text())
-    told = placement_from_report(report, predicted, left)
+    told = placement_from_report(report, predicted, remaining(compiled))
     assert told is not None
     assert told.totals()["accelerator"] == 240
     assert [one.status for one in told.operators] == [one.status for one in predicted.operators]

@@ -255,7 +255,8 @@ def single_row_fits(subject: Subject) -> str | None:
     """A tensor of one row cannot be dealt out over the tiles, nor worked on in parts."""
     for tensor in _computed(subject):
         if (1, 1, 1, *sizes(tensor))[-3] == 1 and bytes_on_a_tile(tensor, subject.chip) >= subject.chip.bytes_per_tile:
-            return f"{show(tensor)} is a single row of {bytes_on_a_tile(tensor, subject.chip):,} bytes for one tile"
+            needed = bytes_on_a_tile(tensor, subject.chip)
+            return f"{show(tensor)} is a single row of {needed:,} bytes {_room(subject.chip)}"
     return None
 
 
@@ -264,7 +265,7 @@ def output_fits_tiles(subject: Subject) -> str | None:
     for tensor in subject.outputs:
         needed = bytes_on_a_tile(tensor, subject.chip)
         if needed >= subject.chip.bytes_per_tile:
-            return f"its output {show(tensor)} takes {needed:,} bytes of a tile"
+            return f"its output {show(tensor)} takes {needed:,} bytes {_room(subject.chip)}"
     return None
 
 
@@ -275,7 +276,7 @@ def both_sides_fit_a_tile(subject: Subject) -> str | None:
     if needed < subject.chip.bytes_per_tile:
         return None
     shapes = " to ".join(show(tensor) for tensor in _computed(subject))
-    return f"{shapes} takes {needed:,} bytes of a tile"
+    return f"{shapes} takes {needed:,} bytes {_room(subject.chip)}"
 
 
 @rule
@@ -284,7 +285,11 @@ def two_copies_fit_a_tile(subject: Subject) -> str | None:
     tensor = subject.input(0)
     if tensor is None or 2 * count(tensor) < subject.chip.bytes_per_tile:
         return None
-    return f"{show(tensor)} has {count(tensor):,} elements, too many to be reordered in one tile"
+    return f"{show(tensor)} takes {2 * count(tensor):,} bytes, read and written, {_room(subject.chip)}"
+
+
+def _room(chip: Chip) -> str:
+    return f"on a tile, which has {chip.bytes_per_tile:,}"
 
 
 def _computed(subject: Subject) -> list[TensorInfo]:

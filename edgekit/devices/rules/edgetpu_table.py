@@ -12,12 +12,13 @@ from edgekit.devices.rules.edgetpu_limits import Chip
 
 @dataclass(frozen=True)
 class Limit:
-    """A rule of ``edgetpu_limits`` with its parameters. ``fitted``: its figure is what the compiler was seen to do;
-    ``analogy``: seen with other operators only."""
+    """A rule of ``edgetpu_limits`` with its parameters. ``evidence`` is what was seen beside the source. ``fitted``:
+    its figure is what the compiler was seen to do; ``analogy``: seen with other operators only."""
 
     rule: str
     parameters: dict[str, Any]
     source: str
+    evidence: str | None = None
     fitted: bool = False
     analogy: bool = False
 
@@ -100,11 +101,12 @@ def _read_row(row: dict[str, Any], sources: dict[str, str]) -> Row:
 
 
 def _read_limit(limit: dict[str, Any], sources: dict[str, str]) -> Limit:
-    told = {"rule", "source", "fitted", "analogy"}
+    told = {"rule", "source", "evidence", "fitted", "analogy"}
     return Limit(
         rule=limit["rule"],
         parameters={name: value for name, value in limit.items() if name not in told},
-        source=sources.get(limit["source"], limit["source"]),
+        source="; ".join(sources.get(name, name) for name in limit["source"].split("; ")),
+        evidence=limit.get("evidence"),
         fitted=limit.get("fitted", False),
         analogy=limit.get("analogy", False),
     )

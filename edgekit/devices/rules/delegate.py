@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from edgekit.devices.limits.view import View
 from edgekit.devices.placement import Placed, Placement
 from edgekit.devices.profile import Profile
 from edgekit.devices.rules.epochs import split_epochs
 from edgekit.devices.rules.judge import collect_notes, judge_operators
-from edgekit.devices.rules.limits import View
 from edgekit.devices.rules.table import OperatorTable, load_table, read_level
 from edgekit.graph import Graph
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from edgekit.devices.limits import Complaint, find_complaint, short_name
+from edgekit.devices.limits.view import View
 from edgekit.devices.placement import Placed, Violation
 from edgekit.devices.profile import Profile
-from edgekit.devices.rules.limits import Complaint, View, find_complaint, short_name
 from edgekit.devices.rules.table import Entry, OperatorTable
 from edgekit.graph import Graph, Operator
 

@@ -15,7 +15,7 @@ A table is YAML beside the module of its rule set:
         '8.5': {types: [float32, float16]}
     remedies: {GridSample: ...}        # what to do where it is refused
 
-What the limits may say: ``limits.py``.
+What the limits may say: ``edgekit/devices/limits``.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from edgekit.devices.limits import LIMITS
 from edgekit.devices.profile import Profile
-from edgekit.devices.rules.limits import LIMITS
 from edgekit.errors import BugError
 
 Unlisted = Literal["unsupported", "not_known"]

@@ -29,6 +29,7 @@ def place(graph: Graph, profile: Profile) -> Placement:
         source="predicted",
         operators=operators,
         subgraphs=1 if all(placed.cause == "mapped" for placed in operators) else None,
+        transposes=sum(operator.type == "Transpose" for operator in graph.operators),
         violations=(
             *check_opset(graph, table, reading.release),
             *check_input_types(graph, table, reading.release),

@@ -172,3 +172,24 @@ def test_nnapi_limits(kept: Graph, broken: Graph) -> None:
     (placed,) = judge("nnapi", broken, "NNAPI 1.3").operators
     assert (placed.placement, placed.cause) == ("cpu", "rejected")
     assert placed.remedy
+
+
+@pytest.mark.parametrize(
+    ("kept", "broken"),
+    [
+        (one("Conv", fed(), WEIGHTS, BIAS), one("Conv", fed(), WEIGHTS, fed((4,)))),
+        (one("MaxPool", fed()), one("MaxPool", fed((1, 8, 8)))),
+        (one("Pow", fed(), fed()), one("Pow", fed(), fed(dtype="float16"))),
+        (one("Softmax", fed()), one("TopK", fed(), BIAS)),
+    ],
+    ids=["bias", "planes", "type", "list"],
+)
+def test_core_ml_by_onnx_runtime(kept: Graph, broken: Graph) -> None:
+    assert judge("onnxruntime_coreml", kept).verdict() == "fits"
+    placement = judge("onnxruntime_coreml", broken)
+    assert (placement.verdict(), placement.operators[0].placement) == ("partial", "cpu")
+    assert placement.operators[0].remedy
+
+
+def test_core_ml_by_onnx_runtime_where_the_list_does_not_tell() -> None:
+    assert judge("onnxruntime_coreml", one("Resize", fed())).verdict() == "not_known"

@@ -22,6 +22,7 @@ from edgekit.devices.edgetpu_compiler import placement_from_report, remaining
 from edgekit.devices.edgetpu_report import parse_report
 from edgekit.devices.placement import Placement
 from edgekit.devices.rules.edgetpu import predict
+from edgekit.devices.rules.edgetpu_table import load_table
 from edgekit.errors import InputError
 from edgekit.formats.edgetpu_file import CUSTOM_OPERATOR, Package, is_compiled, read_packages
 from edgekit.formats.tflite import describe_model
@@ -72,7 +73,7 @@ def main() -> int:
     wrong = [pair for pair in pairs if pair.differences]
     for pair in wrong:
         for index, kind, status in pair.differences:
-            sys.stdout.write(f"{pair.name}: operator {index} {kind}, predicted: {status}\n")
+            sys.stdout.write(f"{pair.name}: operator {index} {kind}, predicted: {status}; {explain(pair, kind)}\n")
     judged = sum(pair.judged for pair in pairs)
     failed = sum(pair.judged for pair in wrong)
     sys.stdout.write(f"{judged} pairs of compiler 16 or without subgraph, {failed} differ; ")
@@ -81,6 +82,14 @@ def main() -> int:
         files = [path for path in sorted(arguments.data.rglob("*.tflite")) if path.stat().st_size < 1 << 20]
         sys.stdout.write(damage(files, arguments.mutations, arguments.seed) + "\n")
     return 1 if failed else 0
+
+
+def explain(pair: Pair, kind: str) -> str:
+    """What is documented of older compilers and this operator."""
+    row = load_table().rows.get(kind)
+    if pair.judged or row is None or row.older is None:
+        return "not explained"
+    return f"explained: {row.older}"
 
 
 def default_folder() -> Path:

@@ -26,13 +26,15 @@ class Limit:
 @dataclass(frozen=True)
 class Row:
     """An operator that maps. ``data`` are the inputs whose type counts (None: all that are computed), ``weights``
-    those whose rank does not; ``newest`` is the last version that is taken, if it is known to end."""
+    those whose rank does not; ``newest`` is the last version that is taken, if it is known to end; ``older`` is what
+    compilers before this one do not map of it."""
 
     source: str
     data: tuple[int, ...] | None = None
     weights: tuple[int, ...] = ()
     newest: int | None = None
     version_source: str | None = None
+    older: str | None = None
     float_is_limited: bool = False
     analogy: bool = False
     limits: tuple[Limit, ...] = ()
@@ -94,6 +96,7 @@ def _read_row(row: dict[str, Any], sources: dict[str, str]) -> Row:
         weights=tuple(row.get("weights", ())),
         newest=row.get("newest"),
         version_source=row.get("version_source"),
+        older=row.get("older"),
         float_is_limited=row.get("float_is_limited", False),
         analogy=row.get("analogy", False),
         limits=tuple(_read_limit(limit, sources) for limit in row.get("limits", ())),

@@ -49,8 +49,8 @@ def read_attributes(data: bytes, kind: int, position: int) -> dict[str, Any]:
     if name == "NONE":
         return {}
     table = getattr(schema, name)()
-    table.Init(data, position)
     try:
+        table.Init(data, position)
         stored = vars(getattr(schema, f"{name}T").InitFromObj(table))
     except (struct.error, IndexError, ValueError, TypeError, OverflowError) as error:
         raise InputError(f"the options {name} of an operator lie outside the file", code="invalid_model") from error

@@ -22,6 +22,7 @@ from edgekit.formats.edgetpu_file import is_compiled, parse_package, read_packag
 from edgekit.formats.flexbuffer import read_map
 from edgekit.formats.tflite import describe_model
 from edgekit.formats.tflite_flatbuffer import parse_model, read_model
+from edgekit.formats.tflite_operators import read_attributes
 
 ROOT = Path(__file__).resolve().parents[2]
 models = SimpleNamespace(**run_path(str(ROOT / "tests" / "tflite_models.py")))
@@ -154,6 +155,12 @@ def test_damaged_options_are_read_or_refused(coral: Path):
         except InputError:
             refused += 1
     assert 0 < refused < 3000
+
+
+def test_options_beyond_any_file_are_refused():
+    """An offset at the end of 32 bits, found by damaging files."""
+    with pytest.raises(InputError, match="lie outside the file"):
+        read_attributes(bytes(64), 1, (1 << 32) + 1279)
 
 
 def test_names_that_lie_over_each_other_are_refused():

@@ -4,9 +4,9 @@
 
 The recipe (nothing cached, --no-eval) and the script (`--calib FOLDER --out FOLDER --onnx2tf FOLDER`) take turns,
 five times each; printed are the medians and their ratio (limit 0.7). Then the recipe runs once more with its artifacts
-cached and evaluation on, one job at a time, and each file's samples per second stand beside those of the bare runtime,
-with the same number of threads on an input of the same shape (limit 0.9 for the slowest ratio). Ends with 1 where a
-limit is missed.
+cached and evaluation on, and each output is measured in alternation with the bare runtime (``evaluation.py``; limit 0.9
+for the slowest median ratio). Ends with 1 where a limit is missed. --only-evaluation leaves the script out, and needs
+no --baseline; --work FOLDER keeps the cache there and begins with what is in it.
 """
 
 from __future__ import annotations
@@ -18,24 +18,28 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 import lite0
-from bare import measure_bare
+from evaluation import Evaluation
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--baseline", type=Path, required=True, help="the plain script")
+    parser.add_argument("--baseline", type=Path, help="the plain script")
     parser.add_argument("--evaluate", type=Path, required=True, help="a folder of labelled pictures")
     parser.add_argument("--calibrate", type=Path, required=True, help="a folder of other pictures")
     parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=5, help="how often each output is measured")
+    parser.add_argument("--work", type=Path, help="a folder for the cache and the files, kept")
     parser.add_argument("--skip-evaluation", action="store_true")
+    parser.add_argument("--only-evaluation", action="store_true")
     arguments = parser.parse_args()
+    if arguments.baseline is None and not arguments.only_evaluation:
+        parser.error("--baseline is needed, or --only-evaluation")
     with tempfile.TemporaryDirectory(prefix="edgekit-speed-") as folder:
-        work = Path(folder)
-        ratio = compare(arguments, work)
+        work = Path(folder) if arguments.work is None else arguments.work.resolve()
+        ratio = 0.0 if arguments.only_evaluation else compare(arguments, work)
         slowest = 1.0 if arguments.skip_evaluation else evaluate(arguments, work)
     return int(ratio > 0.7 or slowest < 0.9)
 
@@ -58,25 +62,21 @@ def compare(arguments: argparse.Namespace, work: Path) -> float:
 
 
 def evaluate(arguments: argparse.Namespace, work: Path) -> float:
-    """The lowest ratio of throughputs, evaluation / bare runtime."""
-    seconds = lite0.run(_recipe(arguments, work, "--jobs", "1"), lite0.environment(work / "cache"))
+    """The lowest median ratio of throughputs, evaluation / bare runtime."""
+    seconds = lite0.run(_recipe(arguments, work), lite0.environment(work / "cache"))
     report = lite0.report(work / "out")
     measured = [node for node in report["nodes"] if node["measurement"]]
-    samples = report["data"]["evaluate"]["samples"]
-    say(f"evaluation of {len(measured)} files on {samples} pictures, artifacts cached: {seconds:.1f} s")
+    evaluation = Evaluation(work / "cache", report, work, os.cpu_count() or 1)
+    samples = evaluation.samples
+    say(f"evaluation of {len(measured)} files on {samples} pictures: {seconds:.1f} s with what was not cached")
     ratios = []
     for output in report["outputs"]:
-        node = next(node for node in measured if output["output"] in node["outputs"] and _same(node, output))
-        ours = samples / node["measurement"]["seconds"]
-        bare = measure_bare(work / "out" / output["artifact"]["path"], os.cpu_count() or 1, samples)
-        ratios.append(ours / bare)
-        say(f"{output['output']:22s} {ours:7.0f} samples/s, bare runtime {bare:7.0f}, ratio {ratios[-1]:.2f}")
+        seen = evaluation.compare(output["artifact"]["sha256"], arguments.pairs)
+        ratios.append(seen.ratio)
+        name = output["output"]
+        say(f"{name:22s} {seen.ours:7.0f} samples/s, bare runtime {seen.bare:7.0f}, ratio {seen.ratio:.2f}")
     say(f"slowest ratio {min(ratios):.2f} (limit 0.9)")
     return min(ratios)
-
-
-def _same(node: dict[str, Any], output: dict[str, Any]) -> bool:
-    return bool(node["artifact"] and node["artifact"]["sha256"] == output["artifact"]["sha256"])
 
 
 def _recipe(arguments: argparse.Namespace, work: Path, *more: str) -> list[str]:

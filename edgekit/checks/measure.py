@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from edgekit.artifact import Artifact
+from edgekit.checks.feeding import SampleSequence
 from edgekit.checks.measurement import Interval, Latency, Measurement
 from edgekit.checks.records import REFERENCE, Records, Reference, ReferenceWriter
 from edgekit.checks.statistics import bootstrap, wilson
-from edgekit.checks.walk import Progress, SampleSequence, Walk
+from edgekit.checks.walk import Progress, Walk
 from edgekit.datasets.stored import StoredSamples
 from edgekit.errors import InputError, StepError
 from edgekit.numerics.sqnr import decibels, signal_and_noise

@@ -31,7 +31,8 @@ class Column:
     tail: tuple[dict[str, Any], ...]
 
     @cached_property
-    def _table(self) -> np.ndarray | None:
+    def table(self) -> np.ndarray | None:
+        """What the tail makes of every value of an 8-bit picture: float32 (channels, 256); None for other rows."""
         if not self.picture or self.rows.dtype != np.uint8:
             return None
         return lookup_table(self.rows.shape[-1], self.tail)
@@ -39,8 +40,8 @@ class Column:
     def read(self, index: int) -> np.ndarray:
         """The array that the model takes, with a batch axis of 1."""
         row = self.rows[index]
-        if self._table is not None:
-            return _look_up(self._table, row, self.layout).astype(self.dtype, copy=False)[None]
+        if self.table is not None:
+            return look_up(self.table, row, planar=self.layout == "NCHW").astype(self.dtype, copy=False)[None]
         if self.tail:
             row = apply_tail(row, self.tail)
         return row.astype(self.dtype, copy=False)[None]
@@ -56,7 +57,7 @@ class StoredSamples:
 
     ``labels`` are class indices (int64 array), label maps (``RowReader``), lists of boxes, or None; ``classes`` the
     class names or None; ``named`` whether their order is only that of sorted names; ``ids`` say where each sample
-    came from.
+    came from; ``columns`` are the model's inputs by name.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -69,7 +70,7 @@ class StoredSamples:
         self.named: bool = self.info["named"]
         self.sha256: str = self.info["sha256"]
         self.labels: Any = _read_labels(folder, self.info["labels"])
-        self._columns = [
+        columns = [
             Column(
                 name=entry["name"],
                 rows=RowReader(folder / entry["file"]),
@@ -80,12 +81,13 @@ class StoredSamples:
             )
             for entry in self.info["inputs"]
         ]
+        self.columns: dict[str, Column] = {column.name: column for column in columns}
 
     def __len__(self) -> int:
         return int(self.info["samples"])
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        return {column.name: column.read(index) for column in self._columns}
+        return {name: column.read(index) for name, column in self.columns.items()}
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         return (self[index] for index in range(len(self)))
@@ -100,22 +102,28 @@ def open_samples(folder: Path, role: str) -> StoredSamples:
     return StoredSamples(folder / role)
 
 
-def _look_up(table: np.ndarray, picture: np.ndarray, layout: str | None) -> np.ndarray:
-    """The tail of a uint8 picture (height, width, channels) by table, in the layout of the model."""
-    height, width, channels = picture.shape
-    # mode "clip" lets NumPy write to `out` directly; an index of 8 bits is never out of range.
-    if layout == "NCHW":
-        planar = np.empty((channels, height, width), np.float32)
-        for channel in range(channels):
-            np.take(table[channel], picture[:, :, channel], out=planar[channel], mode="clip")
-        return planar
-    result = np.empty(picture.shape, np.float32)
-    if (table == table[0]).all():
-        np.take(table[0], picture, out=result, mode="clip")
-    else:
-        for channel in range(channels):
-            result[:, :, channel] = table[channel][picture[:, :, channel]]
+def look_up(table: np.ndarray, picture: np.ndarray, *, planar: bool) -> np.ndarray:
+    """What a table (channels, 256) says of a uint8 picture (height, width, channels), in that order of axes or, with
+    ``planar``, as (channels, height, width); of the table's type."""
+    if not planar and (table == table[0]).all():
+        return _values_of(table[0], picture)
+    channels = len(table)
+    planes = np.ascontiguousarray(picture.transpose(2, 0, 1))
+    result = np.empty(planes.shape if planar else picture.shape, table.dtype)
+    for channel in range(channels):
+        place = result[channel] if planar else result[:, :, channel]
+        place[...] = _values_of(table[channel], planes[channel])
     return result
+
+
+def _values_of(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """``values[pixels]`` for 256 values and contiguous uint8 pixels, without an array of 64-bit indices."""
+    if values.dtype.itemsize == 1:
+        translated = bytearray(pixels).translate(values.tobytes())
+        return np.frombuffer(translated, values.dtype).reshape(pixels.shape)
+    result = np.empty(pixels.shape, values.dtype)
+    # mode "clip" lets NumPy write to `out` directly; an index of 8 bits is never out of range.
+    return np.take(values, pixels, out=result, mode="clip")
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

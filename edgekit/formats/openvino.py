@@ -21,6 +21,7 @@ class OpenvinoSession:
     """A compiled model and one request; results are copies."""
 
     def __init__(self, model: Any, compiled: Any) -> None:
+        """``model`` tells the names; sessions of one ``compiled`` model may run at the same time."""
         self._inputs = {name_of(port): index for index, port in enumerate(model.inputs)}
         self._outputs = [name_of(port) for port in model.outputs]
         self._request = compiled.create_infer_request()
@@ -54,23 +55,11 @@ class Openvino(Format):
         return describe_model(read_model(artifact.path))
 
     def open(self, artifact: Artifact, threads: int) -> Session:
-        openvino = import_openvino()
-        # float32 is asked for, since a processor with bfloat16 would otherwise compute floats in that.
-        settings = {
-            "INFERENCE_NUM_THREADS": max(1, threads),
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-        }
-        model = read_model(artifact.path)
-        shapes = {tensor.name: list(tensor.shape) for tensor in artifact.io.inputs if None not in tensor.shape}
-        try:
-            if model.is_dynamic() and shapes:
-                model.reshape(shapes)
-            return OpenvinoSession(model, openvino.Core().compile_model(model, "CPU", settings))
-        except RuntimeError as error:
-            raise StepError(
-                f"OpenVINO refuses the model: {reason(error)}", where=str(artifact.path), code="runtime_refused"
-            ) from error
+        return _open_requests(artifact, threads, 1)[0]
+
+    def open_lanes(self, artifact: Artifact, threads: int) -> list[Session]:
+        """Two requests of one compiled model, which has a stream for each."""
+        return _open_requests(artifact, threads, 1 if threads < 2 else 2)
 
     def find_nan(self, artifact: Artifact) -> str | None:
         for node in read_model(artifact.path).get_ordered_ops():
@@ -78,6 +67,29 @@ class Openvino(Format):
             if constant and is_broken(np.asarray(node.data, np.float32)):
                 return str(node.get_friendly_name())
         return None
+
+
+def _open_requests(artifact: Artifact, threads: int, count: int) -> list[Session]:
+    """Sessions that share a compiled model with that many threads."""
+    openvino = import_openvino()
+    # float32 is asked for, since a processor with bfloat16 would otherwise compute floats in that.
+    settings = {
+        "INFERENCE_NUM_THREADS": max(1, threads),
+        "NUM_STREAMS": count,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    model = read_model(artifact.path)
+    shapes = {tensor.name: list(tensor.shape) for tensor in artifact.io.inputs if None not in tensor.shape}
+    try:
+        if model.is_dynamic() and shapes:
+            model.reshape(shapes)
+        compiled = openvino.Core().compile_model(model, "CPU", settings)
+        return [OpenvinoSession(model, compiled) for _ in range(count)]
+    except RuntimeError as error:
+        raise StepError(
+            f"OpenVINO refuses the model: {reason(error)}", where=str(artifact.path), code="runtime_refused"
+        ) from error
 
 
 def _tensor(port: Any) -> Tensor:

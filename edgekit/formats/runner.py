@@ -30,7 +30,7 @@ def open_runner(artifact: Artifact, threads: int) -> Runner:
 
 def feed(io: IO, sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What to hand to the artifact for a sample of the source: {own name: array}."""
-    return {tensor.name: _to_native(tensor, sample[tensor.source_name]) for tensor in io.inputs}
+    return {tensor.name: to_native(tensor, _permute(tensor, sample[tensor.source_name])) for tensor in io.inputs}
 
 
 def feed_real(io: IO, sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -47,8 +47,8 @@ def _permute(tensor: Tensor, array: np.ndarray) -> np.ndarray:
     return array if tensor.permutation is None else np.ascontiguousarray(array.transpose(tensor.permutation))
 
 
-def _to_native(tensor: Tensor, array: np.ndarray) -> np.ndarray:
-    array = _permute(tensor, array)
+def to_native(tensor: Tensor, array: np.ndarray) -> np.ndarray:
+    """Real numbers (in the artifact's order of axes) as the numbers that its tensor holds."""
     if tensor.quantization is not None:
         return quantize(array, tensor.quantization, tensor.dtype)
     return array.astype(tensor.dtype, copy=False)

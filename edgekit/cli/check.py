@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from edgekit.checks.measurement import Verdict
+    from edgekit.cli.jobs import Jobs
     from edgekit.cli.model_flags import Flags
     from edgekit.devices import Profile
     from edgekit.devices.judge import Judgement
+    from edgekit.devices.placement import Placement
+    from edgekit.graph import Graph
+
+FOLDER = Path("edgekit-out") / "check"
 
 TargetOption = Annotated[
     str, typer.Option("--target", "-t", metavar="NAME[/PRECISION]", help="The device, as in `targets list`.")
@@ -180,8 +185,54 @@ def _judge(
         else:
             artifact = jobs.read_model(path)
         graph = jobs.describe(artifact)
-    judgement = judge_graph(graph, profile, precision=precision, converted=path is not None)
-    return Checked(flags.model, profile, precision, path or Path(flags.model), artifact.format, judgement)
+        judged = path or Path(flags.model)
+
+        def ask(predicted: Placement) -> Placement:
+            return ask_compiler(jobs, profile, judged, predicted)
+
+        judgement = judge_graph(graph, profile, precision=precision, converted=path is not None, ask=ask)
+    return Checked(flags.model, profile, precision, judged, artifact.format, judgement)
+
+
+def ask_compiler(jobs: Jobs, profile: Profile, model: Path, predicted: Placement) -> Placement:
+    """What the device's own compiler says of a file, where it is installed; else, and where it gives no answer that is
+    understood, the prediction with a note that says so."""
+    import tempfile
+
+    from edgekit.devices.programs import ask, find_program
+
+    program = find_program(profile)
+    if program is None:
+        return predicted
+    if program.find() is None:
+        note = f"{program.name} is not on PATH, so this is a prediction: {program.get}"
+        return replace(predicted, notes=(*predicted.notes, note))
+
+    def describe(path: Path) -> Graph:
+        return jobs.describe(jobs.read_model(path))
+
+    with tempfile.TemporaryDirectory(prefix="edgekit-check-") as folder:
+        try:
+            answer = ask(program, model, predicted, Path(folder), describe)
+        except EdgekitError as error:
+            note = f"{program.name} gave no answer ({error.message}), so this is a prediction"
+            return replace(predicted, notes=(*predicted.notes, note))
+    if answer.placement is not None:
+        return answer.placement
+    there = _keep(program.name, model, answer.text)
+    note = f"the answer of {program.name} was not understood, so this is a prediction; what it said is in {there}"
+    return replace(predicted, notes=(*predicted.notes, note))
+
+
+def _keep(program: str, model: Path, text: str) -> Path:
+    """The file with what a program printed about a model."""
+    from edgekit.cli.model_flags import model_name
+    from edgekit.engine.files import write_atomically
+
+    there = FOLDER / f"{model_name(str(model))}.{program}.txt"
+    there.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(there, text.encode())
+    return there
 
 
 def steps_to_judged(profile: Profile, precision: str, given: str) -> list[dict[str, Any]]:
@@ -190,12 +241,19 @@ def steps_to_judged(profile: Profile, precision: str, given: str) -> list[dict[s
     format, which is judged as it is.
 
     Raises:
+        InputError: the file is compiled already.
         ExcludedError: no step of the route takes the model's format, or the rules read none that the route makes.
     """
     from edgekit.devices.judge import judges
     from edgekit.steps import STEPS
 
     wanted = judges(profile)
+    if given == "edgetpu":
+        raise InputError(
+            "the file is compiled already, and no longer says what its operators were",
+            remedy="check the file that it was compiled from; `edgekit inspect` shows what is inside this one",
+            code="compiled_already",
+        )
     if given == wanted or (wanted is None and given in (profile.formats.value or [])):
         return []
     route = [(use, STEPS.get(use.step)) for use in profile.routes[precision]]
@@ -229,7 +287,7 @@ def _convert(flags: Flags, steps: list[dict[str, Any]], profiles: Mapping[str, P
 
     recipe = make_recipe(flags, {"steps": steps}, profiles)
     plan = build_plan(recipe, profiles, evaluate=False)
-    settings = Settings(out=out or Path("edgekit-out") / "check" / plan.name, evaluate=False)
+    settings = Settings(out=out or FOLDER / plan.name, evaluate=False)
     with show_progress() as listen:
         result = run_plan(plan, settings, listen)
     errors = [error for error in (result.error, *(node.error for node in result.nodes)) if error is not None]

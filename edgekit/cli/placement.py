@@ -106,7 +106,7 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     if checked.profile.operators.rules is None:
         told = "none: edgekit has no rules for this device"
     rows = [("judged", f"{checked.path} ({checked.format}{as_if})"), ("source", told)]
-    if placement.verdict() != "not_known" or totals["accelerator"]:
+    if checked.profile.operators.rules is not None:
         shares = [f"{totals['accelerator']} of {totals['operators']} operators"]
         if totals["mapped_operators"] is not None:
             shares[0] += f" ({figures.share(totals['mapped_operators'])})"

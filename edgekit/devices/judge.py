@@ -1,12 +1,12 @@
 """Profile + graph -> Judgement: would the device run it, all of it, and where; everything that is wrong at once.
 
-The profile's rule set places the operators; shapes, precision and memory are held against the profile's facts.
+The profile's rule set places the operators; shapes, precision, opset and memory are held against the profile's facts.
 What a profile does not know is answered with ``not known``, never with ``fits``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,19 +82,30 @@ def judges(profile: Profile) -> str | None:
     return None if profile.operators.rules is None else RULES.get(profile.operators.rules).judges
 
 
-def judge_graph(graph: Graph, profile: Profile, *, precision: str | None = None, converted: bool = False) -> Judgement:
+def judge_graph(
+    graph: Graph,
+    profile: Profile,
+    *,
+    precision: str | None = None,
+    converted: bool = False,
+    ask: Callable[[Placement], Placement] = lambda predicted: predicted,
+) -> Judgement:
     """What the device makes of a graph at ``precision`` (default: the profile's first).
 
     ``converted``: the graph is that of a file on the way to the device, not yet of its precision; where that is an
-    integer one, it is judged as if quantized.
+    integer one, it is judged as if quantized. ``ask`` may replace what the rules predict of a file as it is by a better
+    answer.
     """
     assumed = converted and is_float(graph) and is_integer(profile, precision) and graph.format == "tflite"
     judged = assume_quantized(graph) if assumed else graph
     placement = _place(judged, profile)
+    if not assumed:
+        placement = ask(placement)
     known = {violation.rule for violation in placement.violations}
     own = (
         *_check_precision(judged, profile, converted),
         *_check_shapes(judged, profile),
+        *_check_opset(judged, profile),
     )
     memory = tuple(_needs(judged, profile))
     violations = (*own, *(_too_large(need) for need in memory if need.required and need.exceeds))
@@ -153,7 +164,8 @@ def _check_precision(graph: Graph, profile: Profile, converted: bool) -> Iterato
 def _check_shapes(graph: Graph, profile: Profile) -> Iterator[Violation]:
     yield from _check_free_sizes(graph, profile.shapes.static)
     yield from _check_batch(graph, profile.shapes.max_batch)
-    yield from _check_rank(graph, profile.shapes.max_rank)
+    if profile.operators.rules is None:  # rules judge each operator by itself
+        yield from _check_rank(graph, profile.shapes.max_rank)
 
 
 def _check_free_sizes(graph: Graph, static: Fact[bool] | None) -> Iterator[Violation]:
@@ -185,6 +197,18 @@ def _check_rank(graph: Graph, most: Fact[int] | None) -> Iterator[Violation]:
         more = f", and {len(deep) - 1} more" if len(deep) > 1 else ""
         message = f"a tensor may have {most.value} axes; {_shown(deep[0])} has {len(deep[0].shape)}{more}"
         yield Violation("rank", message, "reshape it to fewer axes before export", most.source)
+
+
+def _check_opset(graph: Graph, profile: Profile) -> Iterator[Violation]:
+    opset, limits = graph.metadata.get("opset"), profile.opset
+    if not isinstance(opset, int) or isinstance(opset, bool):
+        return
+    if limits.max is not None and limits.max.value is not None and opset > limits.max.value:
+        message = f"the model has opset {opset}; the device reads up to {limits.max.value}"
+        yield Violation("opset", message, f"export it with opset {limits.max.value} or lower", limits.max.source)
+    if limits.min is not None and limits.min.value is not None and opset < limits.min.value:
+        message = f"the model has opset {opset}; the device reads {limits.min.value} and later"
+        yield Violation("opset", message, f"export it with opset {limits.min.value} or higher", limits.min.source)
 
 
 def _too_large(need: Need) -> Violation:

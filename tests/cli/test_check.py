@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -224,6 +226,78 @@ def test_wrong_command_lines(words: list[str], said: str, tiny: Any, edgekit_com
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert said in done.stderr
+
+
+@pytest.fixture
+def compiler(tmp_path: Path) -> Callable[..., dict[str, str | None]]:
+    """An edgetpu_compiler on PATH that prints a text and gives a compiled file; the environment that has it."""
+
+    def install(text: str, compiled: Path | None = None) -> dict[str, str | None]:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        (folder / "said.txt").write_text(text)
+        lines = [
+            f"#!{sys.executable}",
+            "import pathlib, shutil, sys",
+            "out, model = pathlib.Path(sys.argv[sys.argv.index('-o') + 1]), pathlib.Path(sys.argv[-1])",
+            f"print(pathlib.Path({str(folder / 'said.txt')!r}).read_text())",
+        ]
+        if compiled is not None:
+            lines.append(f"shutil.copy({str(compiled)!r}, out / (model.stem + '_edgetpu.tflite'))")
+        (folder / "edgetpu_compiler").write_text("\n".join(lines) + f"\nsys.exit({int(compiled is None)})\n")
+        (folder / "edgetpu_compiler").chmod(0o755)
+        return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+    return install
+
+
+def test_recorded_answer_of_the_compiler_replaces_the_prediction(
+    compiler: Callable[..., dict[str, str | None]], edgekit_command: Command, shared_data: Shared, tmp_path: Path
+) -> None:
+    """The recorded log and file of a YOLOv5: 240 of its operators were mapped."""
+    folder = shared_data("coral")
+    log = (folder / "yolov5n-int8_640_edgetpu.log").read_text()
+    text = (
+        f"Edge TPU Compiler version 16.0.384591198\nModel compiled successfully in 9 ms.\n{log}\nCompilation succeeded!"
+    )
+    env = compiler(text, folder / "yolov5n-int8_640_edgetpu.tflite")
+    file = folder / "yolov5n-int8_640.tflite"
+    found = document(edgekit_command("check", file, "-t", "coral", "--json", env=env, cwd=tmp_path))
+    assert found["source"] == "compiler"
+    assert found["totals"]["accelerator"] == 240
+    assert "not on PATH" not in " ".join(found["notes"])
+    assert not (tmp_path / "edgekit-out").exists()
+
+
+def test_recorded_refusal_of_the_compiler(
+    compiler: Callable[..., dict[str, str | None]], edgekit_command: Command, shared_data: Shared, tmp_path: Path
+) -> None:
+    env = compiler("Invalid model: detect.tflite\nModel not quantized\n")
+    file = shared_data("models/cifar10_resnet8_int8.tflite")
+    found = document(edgekit_command("check", file, "-t", "coral", "--json", env=env, cwd=tmp_path), 4)
+    assert (found["source"], found["verdict"]) == ("compiler", "violates")
+    assert "not_quantized" in [violation["rule"] for violation in found["violations"]]
+    assert found["totals"]["accelerator"] == 0
+
+
+def test_answer_in_no_known_form_is_kept_and_not_guessed_at(
+    compiler: Callable[..., dict[str, str | None]], edgekit_command: Command, shared_data: Shared, tmp_path: Path
+) -> None:
+    env = compiler("Edge TPU Compiler version 99\nOperators: many\n")
+    file = shared_data("models/cifar10_resnet8_int8.tflite")
+    found = document(edgekit_command("check", file, "-t", "coral", "--json", env=env, cwd=tmp_path))
+    assert found["source"] == "predicted"
+    (note,) = (note for note in found["notes"] if "not understood" in note)
+    kept = tmp_path / "edgekit-out/check/cifar10_resnet8_int8.edgetpu_compiler.txt"
+    assert str(kept.relative_to(tmp_path)) in note
+    assert "Operators: many" in kept.read_text()
+
+
+def test_a_compiled_file(edgekit_command: Command, shared_data: Shared) -> None:
+    file = shared_data("coral/yolov5n-int8_640_edgetpu.tflite")
+    done = edgekit_command("check", file, "-t", "coral")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "compiled already" in done.stderr and "edgekit inspect" in done.stderr
 
 
 RECIPE = """\

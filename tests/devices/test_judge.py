@@ -135,16 +135,44 @@ SHAPES = {
 @pytest.mark.parametrize(
     ("graph", "broken"),
     [
-        (network("int8"), ["rank"]),
-        (network("int8", batch=2), ["batch", "rank"]),
-        (network("int8", side=None), ["dynamic_shape", "rank"]),
-        (network("int8", batch=None), ["rank"]),  # a free batch is taken as 1
+        (network("int8"), []),
+        (network("int8", batch=2), ["batch"]),
+        (network("int8", side=None), ["dynamic_shape"]),
+        (network("int8", batch=None), []),  # a free batch is taken as 1
     ],
 )
 def test_all_shape_violations_at_once(rules: dict[str, Any], graph: Graph, broken: list[str]) -> None:
     found = judge_graph(graph, board(operators=TINY, shapes=SHAPES)).placement.violations
     assert [violation.rule for violation in found] == broken
     assert all(violation.source and violation.remedy for violation in found)
+
+
+def test_rank_without_rules() -> None:
+    """Where there are rules, they judge each operator by itself, and some of them may stay on the CPU."""
+    (found,) = judge_graph(network("int8"), board(shapes=SHAPES)).placement.violations
+    assert (found.rule, found.source) == ("rank", "manual p. 4")
+
+
+@pytest.mark.parametrize(("opset", "broken"), [(9, ["opset"]), (10, []), (13, []), (14, ["opset"]), (None, [])])
+def test_opset(rules: dict[str, Any], opset: int | None, broken: list[str]) -> None:
+    limits = {"min": {"value": 10, "source": "manual"}, "max": {"value": 13, "source": "manual"}}
+    graph = replace(network("int8"), metadata={"opset": opset})
+    found = judge_graph(graph, board(operators=TINY, opset=limits)).placement.violations
+    assert [violation.rule for violation in found] == broken
+
+
+def test_a_better_answer_replaces_the_prediction(rules: dict[str, Any]) -> None:
+    """Of a file as it is; one that was only assumed to be quantized is no file that anybody could be asked about."""
+
+    def ask(predicted: Placement) -> Placement:
+        return replace(predicted, source="compiler", violations=(Violation("size", "too large"),))
+
+    shapes = {"max_batch": SHAPES["max_batch"]}
+    found = judge_graph(network("int8", batch=2), board(operators=TINY, shapes=shapes), ask=ask)
+    assert found.summary()["source"] == "compiler"
+    assert [violation.rule for violation in found.placement.violations] == ["size", "batch"]
+    found = judge_graph(network(), board(operators=TINY), converted=True, ask=ask)
+    assert found.summary()["source"] == "predicted"
 
 
 def test_unknown_limits_violate_nothing(rules: dict[str, Any]) -> None:
@@ -154,8 +182,8 @@ def test_unknown_limits_violate_nothing(rules: dict[str, Any]) -> None:
 
 
 def test_what_the_rule_set_says_is_not_said_twice(rules: dict[str, Any]) -> None:
-    rules["violations"] = (Violation("rank", "the rules' own"),)
-    found = judge_graph(network("int8"), board(operators=TINY, shapes=SHAPES)).placement.violations
+    rules["violations"] = (Violation("batch", "the rules' own"),)
+    found = judge_graph(network("int8", batch=2), board(operators=TINY, shapes=SHAPES)).placement.violations
     assert [violation.message for violation in found] == ["the rules' own"]
 
 

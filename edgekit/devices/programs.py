@@ -1,0 +1,75 @@
+"""Programs of others that edgekit uses where they are on PATH: a device's own compiler, whose answer replaces a rule
+set's prediction."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from edgekit.devices.edgetpu_compiler import compile_model, placement_from_report, remaining
+from edgekit.devices.placement import Placement
+from edgekit.devices.profile import Profile
+from edgekit.graph import Graph
+
+Describe = Callable[[Path], Graph]
+
+
+@dataclass(frozen=True)
+class Program:
+    """``rules`` is the rule set whose prediction its answer replaces; ``get`` is what a user does to have it."""
+
+    name: str
+    rules: str
+    use: str
+    get: str
+    source: str
+
+    def find(self) -> Path | None:
+        """The program on PATH."""
+        found = shutil.which(self.name)
+        return None if found is None else Path(found)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``placement`` is None where the program did not say where the operators run, or in no form that is known;
+    ``text`` is all that it printed."""
+
+    placement: Placement | None
+    text: str
+
+
+@cache
+def load_programs() -> Mapping[str, Program]:
+    """All programs by name."""
+    from ruamel.yaml import YAML
+
+    stored = YAML(typ="safe", pure=True).load(Path(__file__).with_name("programs.yaml"))
+    return {name: Program(name, **fields) for name, fields in stored.items()}
+
+
+def find_program(profile: Profile) -> Program | None:
+    """The program that answers for a profile's rule set, on PATH or not; None where none does."""
+    return next((one for one in load_programs().values() if one.rules == profile.operators.rules), None)
+
+
+def ask(program: Program, model: Path, predicted: Placement, folder: Path, describe: Describe) -> Answer:
+    """Let the program have a file of the device's format; what it writes goes below ``folder``.
+
+    Raises:
+        AbsentError: it is not on PATH.
+        StepError: it does not end in time.
+    """
+    return _ASK[program.name](model, predicted, folder, describe)
+
+
+def _ask_edgetpu_compiler(model: Path, predicted: Placement, folder: Path, describe: Describe) -> Answer:
+    made = compile_model(model, folder)
+    left = None if made.compiled is None else remaining(describe(made.compiled))
+    return Answer(placement_from_report(made.report, predicted, left), made.report.text)
+
+
+_ASK: dict[str, Callable[[Path, Placement, Path, Describe], Answer]] = {"edgetpu_compiler": _ask_edgetpu_compiler}

@@ -1,4 +1,5 @@
-"""`edgekit doctor`: each stack and toolchain, found where, which version, what is missing and the command that gets it.
+"""`edgekit doctor`: each stack and toolchain, found where, which version, what is missing and the command that gets it;
+and the programs of others that edgekit uses where they are installed.
 
 What a stack needs is what its steps and formats say they need; which extra of edgekit brings it is what edgekit's own
 metadata say. No library of any stack is imported.
@@ -38,6 +39,8 @@ def doctor(
 ) -> int:
     """Show each stack and toolchain: found where, which version, what is missing and the command that installs it.
 
+    Programs of others (a device's own compiler) are shown too; none of them is needed.
+
     \b
     Examples:
       edgekit doctor
@@ -47,11 +50,12 @@ def doctor(
     chosen = _choose(stacks or [], needs)
     report = {name: [find_package(distribution) for distribution in needs[name]] for name in chosen}
     toolchains = _toolchains(chosen if stacks else None)
+    programs = [] if stacks else find_programs()
     missing = _missing(report, toolchains)
     if as_json:
-        answer_json(_document(report, toolchains, missing))
+        answer_json({**_document(report, toolchains, missing), "programs": programs})
     else:
-        answer(_text(report, toolchains, missing))
+        answer(_text(report, toolchains, programs, missing))
     return 3 if stacks and missing else 0
 
 
@@ -80,6 +84,22 @@ def find_package(name: str) -> Package:
     except PackageNotFoundError:
         return Package(name, None, None, install_command(name))
     return Package(name, found.version, str(found.locate_file("")), None)
+
+
+def find_programs() -> list[dict[str, str | None]]:
+    """{name, path (None: not on PATH), use, get, source} of each program of others."""
+    from edgekit.devices.programs import load_programs
+
+    return [
+        {
+            "name": program.name,
+            "path": None if (found := program.find()) is None else str(found),
+            "use": program.use,
+            "get": program.get,
+            "source": program.source,
+        }
+        for program in load_programs().values()
+    ]
 
 
 def install_command(name: str) -> str:
@@ -200,7 +220,12 @@ def _document(
     }
 
 
-def _text(report: dict[str, list[Package]], toolchains: list[dict[str, Any]], missing: list[dict[str, str]]) -> str:
+def _text(
+    report: dict[str, list[Package]],
+    toolchains: list[dict[str, Any]],
+    programs: list[dict[str, str | None]],
+    missing: list[dict[str, str]],
+) -> str:
     rows = [
         (stack if index == 0 else "", package.name, package.version or "missing", package.path or package.command or "")
         for stack, packages in report.items()
@@ -217,6 +242,7 @@ def _text(report: dict[str, list[Package]], toolchains: list[dict[str, Any]], mi
     ]
     facts = [(name, str(value)) for name, value in _environment().items()]
     parts = [pairs(facts), table(("stack", "package", "version", "where, or the command that gets it"), rows)]
+    parts += ["\n".join(_program_lines(program)) for program in programs]
     if missing:
         commands = list(dict.fromkeys(entry["command"] for entry in missing))
         parts.append(
@@ -225,3 +251,10 @@ def _text(report: dict[str, list[Package]], toolchains: list[dict[str, Any]], mi
     else:
         parts.append("nothing is missing")
     return "\n\n".join(parts)
+
+
+def _program_lines(program: dict[str, str | None]) -> list[str]:
+    """``edgetpu_compiler: not on PATH (not needed; ...)`` and how to get it."""
+    if program["path"] is not None:
+        return [f"{program['name']}: {program['path']} ({program['use']})"]
+    return [f"{program['name']}: not on PATH (not needed; where it is, {program['use']})", f"  {program['get']}"]

@@ -119,7 +119,7 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     if placement.transposes:
         count = placement.transposes
         rows.append(("transposes", f"{count} operator{'s' * (count > 1)} only to change the layout"))
-    rows += [(MEMORY[need.name], _need(need)) for need in judgement.memory]
+    rows += [(MEMORY[need.name], _need(need)) for need in judgement.memory if not need.required or need.has is not None]
     there = [
         f"{name.removesuffix('_bytes').replace('_', ' ')}s {figures.size(count)}"
         for name, count in placement.memory.items()
@@ -135,7 +135,7 @@ def _need(need: Need) -> str:
 
     needs = "need is not known" if need.needs is None else figures.size(need.needs)
     if need.has is None:
-        return f"{needs}; how much the device has is not known"
+        return f"{needs}; how much the device has is not known" if need.searched else needs
     if need.exceeds:
         return f"{needs}; more than the device's {figures.size(need.has)}"
     return f"{needs}; the device has at most {figures.size(need.has)}"
@@ -177,7 +177,7 @@ def _reasons(cause: str, title: str, operators: Iterable[Placed]) -> str:
 
 def _without_details(reason: str) -> str:
     """A reason without the names, sizes and numbers in it."""
-    return re.sub(r"`[^`]*`|\[[^\]]*\]|\d+", "_", reason)
+    return re.sub(r"`[^`]*`|\[[^\]]*\]|\S*[/:;]\S*|\d+", "_", reason)
 
 
 def _shorten_names(text: str) -> str:

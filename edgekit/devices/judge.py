@@ -28,7 +28,8 @@ class Need:
     """What a model needs of one kind of memory, and what the device has; None where that is not known.
 
     ``required`` False: a model that needs more still runs (parameters are then fetched again and again). ``has`` may be
-    an upper bound, so that a need below it is no proof.
+    an upper bound, so that a need below it is no proof. ``searched`` says where a figure was looked for that the profile
+    calls unknown.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Need:
     has: int | None
     source: str | None = None
     required: bool = False
+    searched: str | None = None
 
     @property
     def exceeds(self) -> bool | None:
@@ -242,4 +244,4 @@ def _needs(graph: Graph, profile: Profile) -> Iterator[Need]:
 def _need(name: str, needs: int | None, fact: Fact[int] | None, *, required: bool = False) -> Need:
     if fact is None:
         return Need(name, needs, None, None, required)
-    return Need(name, needs, fact.value, fact.source, required)
+    return Need(name, needs, fact.value, fact.source, required, fact.unknown)

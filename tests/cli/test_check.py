@@ -125,7 +125,7 @@ def test_text(snapshot: Any) -> None:
     board = Profile.model_validate({**YAML(typ="safe").load(BOARD), "routes": {"fp16": [{"step": "onnx_simplify"}]}})
     memory = (
         Need("parameter_bytes", 9_000_000, 8_000_000, "manual"),
-        Need("activation_bytes", 1_500, None),
+        Need("activation_bytes", 1_500, None, searched="the manual"),
         Need("total_bytes", 9_001_500, 16_000_000, "manual", required=True),
     )
     broken = (Violation("rank", "a tensor may have 3 axes", "reshape it", "manual p. 3"),)

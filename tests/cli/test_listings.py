@@ -137,6 +137,21 @@ def test_doctor(edgekit_command: Command, tmp_path: Path) -> None:
     assert "edgekit toolchain install onnx2tf" in text
 
 
+def test_doctor_tells_of_programs_that_may_be_there(edgekit_command: Command, tmp_path: Path) -> None:
+    """The Edge TPU's compiler: not needed, so that it is never among what is missing."""
+    env = {"PATH": str(tmp_path)}
+    document = json.loads(edgekit_command("doctor", "--json", env=env).stdout)
+    (program,) = document["programs"]
+    assert (program["name"], program["path"]) == ("edgetpu_compiler", None)
+    assert "coral.ai/docs/edgetpu/compiler" in program["get"]
+    assert "edgetpu_compiler" not in {entry["name"] for entry in document["missing"]}
+    assert "edgetpu_compiler: not on PATH" in edgekit_command("doctor", env=env).stdout
+    installed = tmp_path / "edgetpu_compiler"
+    installed.write_text("#!/bin/sh\n")
+    installed.chmod(0o755)
+    assert f"edgetpu_compiler: {installed}" in edgekit_command("doctor", env=env).stdout
+
+
 def test_doctor_of_a_stack_that_lacks_something(edgekit_command: Command, tmp_path: Path) -> None:
     there = {"EDGEKIT_TOOLCHAINS": str(tmp_path)}
     assert edgekit_command("doctor", "onnx2tf", env=there).returncode == 3

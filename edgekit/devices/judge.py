@@ -28,7 +28,7 @@ class Need:
     """What a model needs of one kind of memory, and what the device has; None where that is not known.
 
     ``required`` False: a model that needs more still runs (parameters are then fetched again and again). ``has`` may be
-    an upper bound, so that a need below it is no proof. ``searched`` says where a figure was looked for that the profile
+    an upper bound, so that a need below it is no proof. ``searched``: where a figure was looked for that the profile
     calls unknown.
     """
 

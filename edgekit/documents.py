@@ -9,6 +9,7 @@ file cannot fill the memory.
 
 from __future__ import annotations
 
+import codecs
 import copy
 import re
 from collections.abc import Iterator, Sequence
@@ -108,15 +109,27 @@ def read_file(path: Path) -> tuple[Node, list[Mistake]]:
         RecipeError: not YAML, or unfolding to more than the limits allow.
     """
     if not path.is_file():
-        raise InputError(f"no file at {path}", where=str(path), code="missing_file")
+        what = f"{path} is a folder, not a file" if path.is_dir() else f"no file at {path}"
+        raise InputError(what, where=str(path), remedy="give the path of a YAML file", code="missing_file")
     with path.open("rb") as file:
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
-        raise InputError(f"{path} is larger than {MAX_BYTES // 1024} KiB", where=str(path), code="too_large")
+        raise InputError(
+            f"{path} is larger than {MAX_BYTES // 1024} KiB",
+            where=str(path),
+            remedy="give a YAML file that a person wrote; data and weights lie in files of their own",
+            code="too_large",
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not text in UTF-8 (byte {error.start})", where=str(path)) from None
+        utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        raise InputError(
+            f"{path} is text in UTF-16, not UTF-8" if utf16 else f"{path} is not text in UTF-8 (byte {error.start})",
+            where=str(path),
+            remedy="save it as UTF-8" if utf16 else "give the path of a YAML file, saved as UTF-8",
+            code="not_text",
+        ) from None
     return read_text(text, str(path))
 
 

@@ -85,8 +85,9 @@ class Registry(Generic[Entry]):
 
 def did_you_mean(name: str, known: object) -> str:
     """``"; did you mean `x`?"`` for the nearest of the known names, or an empty text."""
-    nearest = difflib.get_close_matches(name, list(known), n=1)  # type: ignore[call-overload]
-    return f"; did you mean `{nearest[0]}`?" if nearest else ""
+    names = {str(each).casefold(): str(each) for each in known}  # type: ignore[attr-defined]
+    nearest = difflib.get_close_matches(name.casefold(), list(names), n=1)
+    return f"; did you mean `{names[nearest[0]]}`?" if nearest else ""
 
 
 def _file_of(thing: object) -> str:

@@ -171,7 +171,7 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
     for path, said in (
         (big, "larger than"),
         (latin, "UTF-8"),
-        (folder, "no file"),
+        (folder, "is a folder"),
         (tmp_path / "none.yaml", "no file"),
     ):
         with pytest.raises(InputError, match=said) as caught:

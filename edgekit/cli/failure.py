@@ -21,12 +21,11 @@ from typing import Any
 import typer
 
 from edgekit.cli.terminal import answer_json, note
-from edgekit.errors import BugError, EdgekitError, InputError, Interrupted, StepError, Terminated
+from edgekit.errors import BugError, EdgekitError, InputError, Interrupted, Terminated
 
 # The command line's own errors: the class above BadParameter, wherever this version of Typer keeps it.
 UsageError: Any = typer.BadParameter.__mro__[1]
 
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WRONG_PATH = (
     errno.EACCES,
     errno.EPERM,
@@ -36,6 +35,8 @@ WRONG_PATH = (
     errno.ENOENT,
     errno.ENAMETOOLONG,
     errno.ELOOP,
+    errno.EBUSY,
+    errno.EINVAL,
 )
 
 
@@ -68,15 +69,18 @@ def explain(error: BaseException) -> EdgekitError:
         return _from_usage(error)
     if isinstance(error, typer.Abort):
         return Interrupted("aborted")
-    if isinstance(error, OSError) and error.errno in FULL_DISK:
-        return StepError(
-            f"no space: {error.strerror}",
-            where=_file_of(error),
-            remedy="free some space and run again",
-            code="disk_full",
-        )
-    if isinstance(error, OSError) and error.errno in WRONG_PATH and error.filename is not None:
-        return InputError(f"{error.strerror}", where=_file_of(error), code="unusable_path")
+    if isinstance(error, OSError):
+        from edgekit.engine.faults import disk_full, is_disk_full
+
+        if is_disk_full(error):
+            return disk_full("edgekit", error.filename)
+        if error.errno in WRONG_PATH and error.filename is not None:
+            return InputError(
+                f"{error.filename} cannot be used: {error.strerror}",
+                where=str(error.filename),
+                remedy="give another path",
+                code="unusable_path",
+            )
     return _as_bug(error, f"{type(error).__name__}: {error}")
 
 
@@ -111,10 +115,6 @@ def _shown(path: str) -> str:
 
     relative = os.path.relpath(path)
     return path if relative.startswith("..") else relative
-
-
-def _file_of(error: OSError) -> str | None:
-    return None if error.filename is None else str(error.filename)
 
 
 def _from_usage(error: Any) -> InputError:

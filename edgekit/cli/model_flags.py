@@ -255,7 +255,7 @@ def read_preprocess(text: str) -> Any:
         from edgekit.registry import did_you_mean
 
         raise InputError(
-            f"--preprocess {text} is neither a preset{did_you_mean(text, PRESETS)} nor a file",
+            f"--preprocess {text} is neither a file nor a preset{did_you_mean(text, PRESETS)}",
             remedy=f"the presets are {', '.join(PRESETS)}; a YAML file holds a list of words",
             code="unknown_preset",
         )

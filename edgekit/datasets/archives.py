@@ -6,6 +6,7 @@ Pickled objects are refused.
 
 from __future__ import annotations
 
+import errno
 import shutil
 import zipfile
 import zlib
@@ -26,6 +27,7 @@ def open_archive(path: Path, inputs: tuple[str, ...], scratch: Path, classes: tu
 
     Raises:
         InputError: not an .npz, damaged, with pickled objects, or without the arrays that are needed.
+        OSError: the disk is too full to unpack it.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -41,10 +43,12 @@ def open_archive(path: Path, inputs: tuple[str, ...], scratch: Path, classes: tu
                     remedy="save x (and y), or jpeg, offsets, labels and classes, or one array per model input",
                     code="unreadable_data",
                 )
-            columns = {name: RowReader(_unpack(archive, name, path, scratch)) for name in names}
+            columns = {name: _read_rows(archive, name, path, scratch) for name in names}
             labels = _read_labels(path, archive, members, scratch)
             own = _read_classes(archive, members, path, scratch)
-    except (OSError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
         raise _unreadable(path, error) from error
     return _of_columns(path, columns, labels, classes or own)
 
@@ -57,8 +61,14 @@ def _of_columns(
         counts["y"] = len(labels)
     if len(set(counts.values())) != 1:
         raise InputError(
-            f"the arrays in {path} have different numbers of rows: {counts}", where=str(path), code="unreadable_data"
+            f"the arrays in {path} have different numbers of rows: "
+            + ", ".join(f"{name} {count}" for name, count in counts.items()),
+            where=str(path),
+            remedy="save one row per sample in each",
+            code="unreadable_data",
         )
+    if 0 in counts.values():
+        raise InputError(f"{path} holds no samples", where=str(path), remedy="save at least one row", code="empty_data")
     only = columns["x"] if list(columns) == ["x"] else None
 
     def read(index: int) -> tuple[Content, Any]:
@@ -72,10 +82,10 @@ def _of_columns(
 def _open_jpegs(
     path: Path, archive: zipfile.ZipFile, members: set[str], scratch: Path, classes: tuple[str, ...] | None
 ) -> Source:
-    encoded = _unpack(archive, "jpeg", path, scratch)
-    start = RowReader(encoded).start
+    rows = _read_rows(archive, "jpeg", path, scratch)
+    encoded, start = rows.path, rows.start
     offsets = _load_small(archive, "offsets", path, scratch).astype(np.int64)
-    size = len(RowReader(encoded))
+    size = len(rows)
     if offsets.ndim != 1 or len(offsets) < 2 or offsets[0] < 0 or offsets[-1] > size or (np.diff(offsets) < 0).any():
         raise InputError(
             f"`offsets` in {path} do not divide its {size} bytes of `jpeg`", where=str(path), code="unreadable_data"
@@ -115,7 +125,7 @@ class _Numbered(Sequence[str]):
 def _read_labels(path: Path, archive: zipfile.ZipFile, members: set[str], scratch: Path) -> RowReader | None:
     for name in ("y", "labels"):
         if name in members:
-            return RowReader(_unpack(archive, name, path, scratch))
+            return _read_rows(archive, name, path, scratch)
     return None
 
 
@@ -123,6 +133,10 @@ def _read_classes(archive: zipfile.ZipFile, members: set[str], path: Path, scrat
     if "classes" not in members:
         return None
     return tuple(str(name) for name in _load_small(archive, "classes", path, scratch))
+
+
+def _read_rows(archive: zipfile.ZipFile, name: str, path: Path, scratch: Path) -> RowReader:
+    return RowReader(_unpack(archive, name, path, scratch), f"`{name}` in {path}", str(path))
 
 
 def _load_small(archive: zipfile.ZipFile, name: str, path: Path, scratch: Path) -> np.ndarray:
@@ -138,11 +152,7 @@ def _unpack(archive: zipfile.ZipFile, name: str, path: Path, scratch: Path) -> P
     member = archive.getinfo(f"{name}.npy")
     free = shutil.disk_usage(scratch).free
     if member.file_size > free:
-        raise InputError(
-            f"`{name}` in {path} unpacks to {member.file_size} bytes, but {scratch} has {free} left",
-            where=str(path),
-            code="disk_full",
-        )
+        raise OSError(errno.ENOSPC, f"`{name}` of {path} takes {member.file_size} bytes, {free} are left", str(scratch))
     target = scratch / f"{path.stem}-{name}.npy"
     with archive.open(member) as packed, target.open("wb") as file:
         shutil.copyfileobj(packed, file, 1 << 20)
@@ -154,4 +164,9 @@ def _plain(label: np.ndarray) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path} is not a readable .npz: {error}", where=str(path), code="unreadable_data")
+    return InputError(
+        f"{path} is not a readable .npz: {error}",
+        where=str(path),
+        remedy="write it again with numpy.savez; objects and pickles are never read",
+        code="unreadable_data",
+    )

@@ -55,7 +55,7 @@ def _open_classes(
             f"{len(unknown)} of the {len(names)} class folders in {folder} are not among the {len(ordered)} labels, "
             f"such as `{unknown[0]}`",
             where=str(folder),
-            remedy="make the folder names those of labels.txt",
+            remedy="make the folder names those of the labels file",
             code="classes_differ",
         )
     place = {name: index for index, name in enumerate(ordered)}
@@ -70,9 +70,11 @@ def _open_listed(folder: Path, classes: tuple[str, ...] | None) -> Source:
         with listing.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if not {"file", "label"} <= set(reader.fieldnames or ()):
+                columns = ", ".join(reader.fieldnames or ()) or "(none)"
                 raise InputError(
-                    f"{listing} has the columns {reader.fieldnames}, not `file` and `label`",
-                    where=str(listing),
+                    f"{listing} has the columns {columns}, not `file` and `label`",
+                    where=f"{listing}:1",
+                    remedy="begin it with the line file,label",
                     code="unreadable_labels",
                 )
             rows = [(row["file"] or "", row["label"] or "") for row in reader]
@@ -84,7 +86,10 @@ def _open_listed(folder: Path, classes: tuple[str, ...] | None) -> Source:
     for number, path in enumerate(files, start=2):
         if not path.is_file():
             raise InputError(
-                f"{listing} lists {path.name}, which is not there", where=f"{listing}:{number}", code="missing_file"
+                f"{listing} lists {path.name}, which is not there",
+                where=f"{listing}:{number}",
+                remedy="correct the name, or remove the line",
+                code="missing_file",
             )
     texts = [label.strip() for _, label in rows]
     by_name = classes is not None and set(texts) <= set(classes)
@@ -97,7 +102,7 @@ def _open_listed(folder: Path, classes: tuple[str, ...] | None) -> Source:
             raise InputError(
                 f"the label `{text}` in {listing} is not among the {len(ordered)} labels",
                 where=f"{listing}:{number}",
-                remedy="use the names of labels.txt, or class indices in every line",
+                remedy="use the names of the labels file, or class indices in every line",
                 code="classes_differ",
             )
     return _of_files(folder, files, [place[text] for text in texts], ordered, named=classes is None)

@@ -10,6 +10,7 @@ import numpy as np
 from edgekit.errors import InputError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+MEND = "remove or replace it"
 # Only these decoders are tried: others that Pillow knows start external programs (Ghostscript for EPS).
 _DECODERS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
@@ -29,10 +30,13 @@ def read_bytes(path: Path) -> bytes:
         encoded = path.read_bytes()
     except OSError as error:
         raise InputError(
-            f"the picture {path} cannot be read: {error.strerror}", where=str(path), code="unreadable_image"
+            f"the picture {path} cannot be read: {error.strerror}",
+            where=str(path),
+            remedy=MEND,
+            code="unreadable_image",
         ) from error
     if not encoded:
-        raise InputError(f"the picture {path} is empty", where=str(path), code="unreadable_image")
+        raise InputError(f"the picture {path} is empty", where=str(path), remedy=MEND, code="unreadable_image")
     return encoded
 
 
@@ -64,7 +68,7 @@ def decode(encoded: bytes, name: str) -> np.ndarray:
         raise InputError(
             f"the picture {name} cannot be read: {_describe(error)}",
             where=name,
-            remedy="remove or replace it",
+            remedy=MEND,
             code="unreadable_image",
         ) from error
 

@@ -61,8 +61,14 @@ class RowWriter:
 class RowReader:
     """The rows of a ``.npy`` file, read from disk as they are asked for; any number of threads may read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str | None = None, where: str | None = None) -> None:
+        """``name`` and ``where`` say in errors what is read, if that is not ``path`` itself.
+
+        Raises:
+            InputError: no array, one of Python objects, without rows, or cut short.
+        """
         self.path = path
+        name, where = name or str(path), where or str(path)
         try:
             with path.open("rb") as file:
                 version = np.lib.format.read_magic(file)
@@ -72,19 +78,34 @@ class RowReader:
                 shape, fortran, self.dtype = read_header(file)
                 self.start = file.tell()
         except (OSError, ValueError) as error:
-            raise InputError(
-                f"{path} is not a readable array: {error}", where=str(path), code="unreadable_data"
-            ) from error
+            raise InputError(f"{name} is not a readable array: {error}", where=where, code="unreadable_data") from error
         if self.dtype.hasobject:
-            raise InputError(f"{path} holds pickled Python objects, which are never loaded", where=str(path))
-        if not shape or (fortran and len(shape) > 1):
-            raise InputError(f"{path} has no rows to read one by one (shape {shape})", where=str(path))
+            raise InputError(
+                f"{name} holds pickled Python objects, which are never loaded",
+                where=where,
+                remedy="save an array of numbers (or of text, for class names)",
+                code="hostile_pickle",
+            )
+        if not shape:
+            raise InputError(
+                f"{name} is a single value, not one row per sample",
+                where=where,
+                remedy="save an array whose first axis counts the samples",
+                code="unreadable_data",
+            )
+        if fortran and len(shape) > 1:
+            raise InputError(
+                f"{name} is stored in Fortran order, in which samples cannot be read one by one",
+                where=where,
+                remedy="save numpy.ascontiguousarray of it",
+                code="unreadable_data",
+            )
         self._count = int(shape[0])
         self.shape = tuple(int(size) for size in shape[1:])
         self._size = int(np.prod(self.shape, dtype=np.int64))
         self._row_bytes = self._size * self.dtype.itemsize
         if path.stat().st_size < self.start + self._count * self._row_bytes:
-            raise InputError(f"{path} is truncated", where=str(path), code="truncated_file")
+            raise InputError(f"{name} is truncated", where=where, remedy="save it again", code="truncated_file")
 
     def __len__(self) -> int:
         return self._count

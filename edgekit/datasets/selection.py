@@ -72,8 +72,9 @@ def check_disjoint(hashes: Mapping[str, Sequence[str]], ids: Mapping[str, Sequen
     ]
     if shared:
         first, second = shared[0]
+        count = "1 sample" if len(shared) == 1 else f"{len(shared)} samples"
         raise InputError(
-            f"calibration and evaluation share {len(shared)} samples: {first} (calibrate) is {second} (evaluate)",
+            f"calibration and evaluation share {count}: {first} (calibrate) is {second} (evaluate)",
             where="data",
             remedy="keep them apart, or give one path as `data: PATH`, which is then divided",
             code="shared_samples",

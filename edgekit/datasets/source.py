@@ -55,17 +55,25 @@ def read_labels_file(path: Path) -> tuple[str, ...]:
     """Class names, one a line, in the order of their indices.
 
     Raises:
-        InputError: missing, not text, empty, or a name twice.
+        InputError: missing, not text, or empty. (A name may stand twice: ImageNet has two cranes.)
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"the labels file {path} cannot be read: {error}", where=str(path), code="unreadable_labels"
+            f"the labels file {path} cannot be read: {error}",
+            where=str(path),
+            remedy="save it as UTF-8 text, one class name a line",
+            code="unreadable_labels",
         ) from error
     names = [line.strip() for line in lines if line.strip()]
     if not names:
-        raise InputError(f"the labels file {path} is empty", where=str(path), code="unreadable_labels")
+        raise InputError(
+            f"the labels file {path} is empty",
+            where=str(path),
+            remedy="write one class name a line, in the order of the model's outputs",
+            code="unreadable_labels",
+        )
     return tuple(names)
 
 
@@ -78,7 +86,10 @@ def inside(folder: Path, name: str, listed_in: Path) -> Path:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InputError(
-            f"{listed_in} names `{name}`, which lies outside its folder", where=str(listed_in), code="outside_folder"
+            f"{listed_in} names `{name}`, which lies outside its folder",
+            where=str(listed_in),
+            remedy="keep the files below the listing's folder, and name them relative to it",
+            code="outside_folder",
         )
     return path
 

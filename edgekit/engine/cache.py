@@ -54,6 +54,17 @@ class Cache:
         self._scratch: Path | None = None
         self._scratch_lock: Any = None
 
+    def refuse_unusable(self) -> None:
+        """Raise InputError where the folder, or one above it, is a file."""
+        file = next((path for path in (self.folder, *self.folder.parents) if path.is_file()), None)
+        if file is not None:
+            raise InputError(
+                f"the cache cannot be {self.folder}: {file} is a file",
+                where=str(file),
+                remedy="set EDGEKIT_CACHE to a folder",
+                code="unusable_path",
+            )
+
     def find(self, key: str, *, remember_hashes: bool = False) -> tuple[Entry | None, str]:
         """(the entry or None, why there is none): ``absent``, or ``damaged`` (it has then been taken away).
 

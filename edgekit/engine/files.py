@@ -18,8 +18,9 @@ def write_atomically(file: Path, content: bytes) -> None:
             beside.write(content)
         Path(name).chmod(0o644)
         Path(name).replace(file)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        _name_file(error, file)
         raise
 
 
@@ -34,9 +35,17 @@ def copy_atomically(source: Path, target: Path) -> None:
                     shutil.copyfileobj(read, written, 1 << 20)
         beside.chmod(0o644)
         beside.replace(target)
-    except BaseException:
+    except BaseException as error:
         beside.unlink(missing_ok=True)
+        _name_file(error, target)
         raise
+
+
+def _name_file(error: BaseException, file: Path) -> None:
+    """Let an error say which file could not be written (a write to an open file does not, and nobody knows the name
+    of the one beside)."""
+    if isinstance(error, OSError) and error.errno is not None:
+        error.filename, error.filename2 = str(file), None
 
 
 def _reflink(source: Path, target: int) -> bool:

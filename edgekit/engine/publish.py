@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.artifact import Artifact, hash_files
+from edgekit.engine.faults import is_disk_full
 from edgekit.engine.files import copy_atomically, write_atomically
 from edgekit.errors import InputError
 from edgekit.plan import Output, Plan
@@ -43,7 +44,17 @@ class OutputFolder:
             InputError: the folder, or a file that would have to be replaced, is somebody else's.
         """
         self._refuse_strangers(plan)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if is_disk_full(error):
+                raise
+            raise InputError(
+                f"the output folder {self.folder} cannot be made: {error.strerror}",
+                where=str(error.filename or self.folder),
+                remedy="choose another one with --out",
+                code="unusable_path",
+            ) from error
         made = {output.name for output in plan.outputs} | {RUN}
         for name, owner in list(self._files.items()):
             if owner in made:
@@ -60,9 +71,15 @@ class OutputFolder:
         """Put an output's file and sidecar in place; returns the artifact as it lies there."""
         place = f"{output.entry}/rejected" if rejected else output.entry
         stem = file_stem(plan, output)
-        self._list([*_names(place, stem, artifact), f"{place}/{stem}.edgekit.json"], output.name)
-        there = self._copy(artifact, self.folder / place, stem)
-        write_sidecar(self.folder / place / f"{stem}.edgekit.json", there, sidecar)
+        names = [*_names(place, stem, artifact), f"{place}/{stem}.edgekit.json"]
+        self._list(names, output.name)
+        try:
+            there = self._copy(artifact, self.folder / place, stem)
+            write_sidecar(self.folder / place / f"{stem}.edgekit.json", there, sidecar)
+        except OSError:  # all of an output or nothing: half an IR or a file without its sidecar helps nobody
+            for name in names:
+                (self.folder / name).unlink(missing_ok=True)
+            raise
         return there
 
     def publish_step(self, id: str, artifact: Artifact) -> Artifact:
@@ -99,7 +116,12 @@ class OutputFolder:
 
     def _refuse_strangers(self, plan: Plan) -> None:
         if self.folder.is_file():
-            raise InputError(f"{self.folder} is a file, not a folder", where=str(self.folder), code="foreign_folder")
+            raise InputError(
+                f"{self.folder} is a file, not a folder",
+                where=str(self.folder),
+                remedy="choose another one with --out",
+                code="foreign_folder",
+            )
         if not self.folder.exists():
             return
         if not (self.folder / MANIFEST).exists() and any(self.folder.iterdir()):

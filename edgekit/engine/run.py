@@ -71,6 +71,7 @@ class _Run:
         error: dict[str, Any] | None = None
         with _termination_as_interrupt():
             try:
+                self._cache.refuse_unusable()
                 self._out.begin(self._plan)
                 self._walk()
                 nodes, outputs = self._settle()

@@ -337,12 +337,27 @@ class Schedule:
         self._listen(Note(text, self.now()))
 
 
+# What a place says in which nothing can be made: it is the user's to choose another one.
+_UNUSABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+)
+
+
 def _input_error(error: OSError, task: Task) -> EdgekitError:
     """A file of the user's that cannot be read, while a key is made of it."""
     if is_disk_full(error):
         return disk_full(task.label, error.filename)
     return InputError(
-        f"{task.label}: {error.strerror or error}", where=str(error.filename or task.label), code="unreadable_file"
+        f"{task.label}: {error.filename or 'a file'} cannot be read: {error.strerror or error}",
+        where=str(error.filename or task.label),
+        remedy="remove or replace it",
+        code="unreadable_file",
     )
 
 
@@ -350,9 +365,9 @@ def _own_error(error: OSError, label: str) -> EdgekitError:
     """A file of edgekit's own that cannot be written."""
     if is_disk_full(error):
         return disk_full(label, error.filename)
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+    if error.errno in _UNUSABLE:
         return InputError(
-            f"{label}: may not write {error.filename}",
+            f"{label}: cannot write {error.filename}: {error.strerror}",
             where=str(error.filename),
             remedy="choose another place with --out and EDGEKIT_CACHE",
             code="not_writable",

@@ -18,7 +18,10 @@ import numpy as np
 from edgekit.artifact import IO, Artifact, Build
 from edgekit.errors import InputError
 from edgekit.graph import Graph
-from edgekit.registry import Registry
+from edgekit.registry import Registry, did_you_mean
+
+#: What to do about a model file that is empty, truncated or damaged.
+AGAIN = "copy the file here again, or export it again"
 
 
 class Session(Protocol):
@@ -118,9 +121,14 @@ def find_format(path: Path) -> Format:
         InputError: missing, empty, of no known format, or of another format than its suffix says.
     """
     if not path.exists():
-        raise InputError(f"no model file at {path}", where=str(path), code="missing_file")
+        raise InputError(
+            f"no model file at {path}{_did_you_mean(path)}",
+            where=str(path),
+            remedy="give the path of a model file",
+            code="missing_file",
+        )
     if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"the model file {path} is empty", where=str(path), code="empty_file")
+        raise InputError(f"the model file {path} is empty", where=str(path), remedy=AGAIN, code="empty_file")
     head = b""
     if path.is_file():
         with path.open("rb") as file:
@@ -130,16 +138,26 @@ def find_format(path: Path) -> Format:
     agreed = [known for known in by_content if known in by_suffix]
     if agreed:
         return agreed[0]
+    if path.is_dir():
+        raise InputError(
+            f"{path} is a folder, not a model file",
+            where=str(path),
+            remedy="give the path of a model file",
+            code="wrong_format",
+        )
     if by_content:
         raise InputError(
-            f"{path} is called `{path.suffix}` but holds a model in the format {by_content[0].name}",
+            f"{path} is called `{path.suffix or path.name}` but holds a model in the format {by_content[0].name}",
             where=str(path),
             remedy=f"rename it to end in {by_content[0].suffixes[0]}",
             code="wrong_format",
         )
     if by_suffix:
         raise InputError(
-            f"{path} is not a {by_suffix[0].name} model, or it is truncated", where=str(path), code="wrong_format"
+            f"{path} does not hold what its name says, a `{path.suffix}` model; it may be truncated",
+            where=str(path),
+            remedy=AGAIN,
+            code="wrong_format",
         )
     known_suffixes = ", ".join(sorted({suffix for known in FORMATS for suffix in known.suffixes}))
     raise InputError(
@@ -148,3 +166,11 @@ def find_format(path: Path) -> Format:
         remedy=f"the formats' files end in {known_suffixes}",
         code="wrong_format",
     )
+
+
+def _did_you_mean(path: Path) -> str:
+    """A file of nearly that name in the same folder."""
+    if not path.parent.is_dir():
+        return ""
+    suffixes = {suffix for known in FORMATS for suffix in known.suffixes}
+    return did_you_mean(path.name, [near.name for near in path.parent.iterdir() if near.suffix.lower() in suffixes])

@@ -38,6 +38,7 @@ def _declare(path: Path, tensor: Tensor, declared: Declared) -> Tensor:
             raise InputError(
                 f"input `{tensor.name}` of {path.name} is {_times(own)}, not {_times(wanted)}",
                 where=str(path),
+                remedy="give the file's own sizes in its own order, or export the model with others",
                 code="wrong_shape",
             )
         own = tuple(wanted)

@@ -103,6 +103,7 @@ def _pair(
             f"the converted model has {len(children)} {kind}s ({_names(children)}), its parent {len(parents)} "
             f"({_names(parents)})",
             where=_names(children),
+            remedy=f"give every {kind} of the model a name and an operator of its own",
         )
     by_name = {tensor.name: tensor for tensor in children}
     pairs = {tensor.name: by_name[tensor.name] for tensor in parents if tensor.name in by_name}

@@ -3,6 +3,7 @@ normalized."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError
+from edgekit.formats import AGAIN
 
 # ModelProto's fields: number -> wire types that they may have (onnx.proto: varint 0, length-delimited 2).
 _MODEL_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
@@ -63,10 +65,12 @@ def read_model(path: Path, *, with_data: bool = True) -> Any:
         model = onnx.load_model(path, load_external_data=False)
     except (DecodeError, OSError, ValueError) as error:
         raise InputError(
-            f"{path} is truncated, or not an ONNX model", where=str(path), code="unreadable_model"
+            f"{path} is truncated, or not an ONNX model", where=str(path), remedy=AGAIN, code="unreadable_model"
         ) from error
     if not model.HasField("graph") or not model.opset_import or not model.graph.output:
-        raise InputError(f"{path} is truncated: it has no graph", where=str(path), code="unreadable_model")
+        raise InputError(
+            f"{path} is truncated: it has no graph", where=str(path), remedy=AGAIN, code="unreadable_model"
+        )
     external_files(path, model)
     if with_data:
         onnx.load_external_data_for_model(model, str(path.parent))
@@ -103,15 +107,29 @@ def external_files(path: Path, model: Any) -> list[Path]:
                 remedy="put that file into the same folder",
                 code="external_data_missing",
             )
-        needed = _integer(entries, "offset", path) + _integer(entries, "length", path)
+        length = max(_integer(entries, "length", path), _bytes_of(tensor))
+        needed = _integer(entries, "offset", path) + length
         if needed > file.stat().st_size:
             raise InputError(
                 f"the external data {file} are truncated: {file.stat().st_size} bytes, {needed} are needed",
                 where=str(file),
+                remedy=AGAIN,
                 code="truncated_file",
             )
         found[file] = None
     return list(found)
+
+
+def _bytes_of(tensor: Any) -> int:
+    """The bytes that a tensor's values take; 0 for types narrower than a byte, which are packed."""
+    import onnx
+
+    if tensor.data_type in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING):
+        return 0
+    name = onnx.TensorProto.DataType.Name(tensor.data_type)
+    if name.endswith(("INT4", "INT2")) or name.startswith("FLOAT4"):
+        return 0
+    return math.prod(tensor.dims) * int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
 
 
 def _integer(entries: dict[str, str], key: str, path: Path) -> int:

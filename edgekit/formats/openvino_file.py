@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import InputError
+from edgekit.formats import AGAIN
 
 
 def import_openvino() -> Any:
@@ -57,7 +58,10 @@ def read_model(path: Path) -> Any:
         return openvino.Core().read_model(path, weights)
     except RuntimeError as error:
         raise InputError(
-            f"{path} is truncated, or not an OpenVINO IR: {reason(error)}", where=str(path), code="unreadable_model"
+            f"{path} is truncated, or not an OpenVINO IR: {reason(error)}",
+            where=str(path),
+            remedy=AGAIN,
+            code="unreadable_model",
         ) from error
 
 

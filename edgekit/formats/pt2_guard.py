@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.errors import InputError
+from edgekit.formats import AGAIN
 
 # Operators that an exported program calls. Namespaces are listed: `torch.ops.load_library` is no namespace.
 _NAMESPACES = "aten|prim|prims|higher_order|quantized|quantized_decomposed|torchvision|torchao|mkldnn|rnn|sym"
@@ -56,7 +57,9 @@ def refuse_code(path: Path) -> None:
         OSError,
         NotImplementedError,
     ) as error:
-        raise InputError(f"{path} is damaged or truncated: {error}", where=str(path), code="truncated_file") from error
+        raise InputError(
+            f"{path} is damaged or truncated: {error}", where=str(path), remedy=AGAIN, code="truncated_file"
+        ) from error
 
 
 def _check(path: Path, member: str, data: Any) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 
 from edgekit.artifact import Build, Tensor
 from edgekit.errors import AbsentError, InputError
+from edgekit.formats import AGAIN
 from edgekit.formats.pt2_guard import refuse_code
 from edgekit.formats.torch_weights import load_weights
 from edgekit.registry import did_you_mean
@@ -63,12 +64,15 @@ def sniff(path: Path) -> str:
             head = file.read(2)
         if head[:1] == b"\x80":
             return PICKLED
-        raise InputError(f"{path} is truncated, or not a PyTorch file", where=str(path), code="truncated_file")
+        raise _truncated(path, "or not a PyTorch file")
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.partition("/")[2] for name in archive.namelist()} | set(archive.namelist())
+            start = min((member.header_offset for member in archive.infolist()), default=0)
     except (zipfile.BadZipFile, OSError) as error:
-        raise InputError(f"{path} is truncated: {error}", where=str(path), code="truncated_file") from error
+        raise _truncated(path, str(error)) from error
+    if start:  # the directory at the end was cut off, and that of an archive within this one was found
+        raise _truncated(path, "or not a PyTorch file")
     if "constants.pkl" in names and any(name.startswith("code/") for name in names):
         return SCRIPTED
     if "archive_format" in names or any(name.startswith("models/") for name in names):
@@ -154,6 +158,13 @@ def _load_exported(path: Path) -> Program:
         with _weights_only():
             exported = torch.export.load(path)
     except Exception as error:
+        if "eights only load failed" in str(error):  # torch's own text would advise to read it unsafely
+            raise InputError(
+                f"{path} holds a pickle of more than tensors, which could run code; it was not opened",
+                where=str(path),
+                remedy="export the model again with torch.export.save, with tensors as its only arguments",
+                code="hostile_pickle",
+            ) from error
         raise _unreadable(path, error) from error
     exported._guards_code = []  # they are text to be executed; shapes are checked against the io anyway
     module = exported.module()
@@ -202,7 +213,7 @@ def _build(path: Path, build: Build) -> Program:
             raise InputError(
                 f"{path} has no function `{build.factory}`{did_you_mean(build.factory, callables)}", where=str(path)
             )
-        module = _run_users_code(path, lambda: factory(**build.options), f"{build.factory}()")
+        module = _run_users_code(path, lambda: factory(**build.options), f"{build.factory}() of {path}")
     if not isinstance(module, torch.nn.Module):
         raise InputError(
             f"{path}:{build.factory} returned a {type(module).__name__}, not a torch.nn.Module", where=str(path)
@@ -229,7 +240,7 @@ def _importable(path: Path) -> Iterator[Any]:
     sys.path.insert(0, folder)
     sys.modules[name] = namespace
     try:
-        _run_users_code(path, lambda: loader.exec_module(namespace), "the file")
+        _run_users_code(path, lambda: loader.exec_module(namespace), str(path))
         yield namespace
     finally:
         sys.modules.pop(name, None)
@@ -263,7 +274,7 @@ def _run_users_code(path: Path, code: Callable[[], Any], what: str) -> Any:
     except (Exception, SystemExit) as error:
         line = _line_in(error, path)
         raise InputError(
-            f"{what} of {path} raised {type(error).__name__}: {first_line(error)}",
+            f"{what} raised {type(error).__name__}: {first_line(error)}",
             where=f"{path}:{line}" if line else str(path),
             code="model_code_failed",
         ) from error
@@ -292,6 +303,10 @@ def _weights_only() -> Iterator[None]:
             del os.environ[variable]
         else:
             os.environ[variable] = before
+
+
+def _truncated(path: Path, what: str) -> InputError:
+    return InputError(f"{path} is truncated, {what}", where=str(path), remedy=AGAIN, code="truncated_file")
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import InputError
+from edgekit.formats import AGAIN
 
 SHOWN = 3
 
@@ -101,6 +102,8 @@ def _read_pickled(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        if not _is_pickled(path):
+            raise _unreadable(path, ValueError("neither an archive of PyTorch's nor a pickle")) from error
         raise InputError(
             f"{path} holds more than tensors, and reading that could run code; it was not opened",
             where=str(path),
@@ -113,4 +116,13 @@ def _read_pickled(path: Path) -> Any:
 
 def _unreadable(path: Path, error: Exception) -> InputError:
     text = (str(error).splitlines() or [type(error).__name__])[0][:200]
-    return InputError(f"the weights {path} cannot be read: {text}", where=str(path), code="unreadable_weights")
+    return InputError(
+        f"the weights {path} cannot be read: {text}", where=str(path), remedy=AGAIN, code="unreadable_weights"
+    )
+
+
+def _is_pickled(path: Path) -> bool:
+    """A ZIP archive, or a pickle of a protocol that PyTorch has ever written."""
+    with path.open("rb") as file:
+        head = file.read(2)
+    return head in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")

@@ -16,6 +16,7 @@ from edgekit.recipe.schema import Recipe, Samples
 from edgekit.tasks import TASKS
 
 LABELS_FILE = "labels.csv"
+DATA_WANTED = "give the path of a folder of pictures, an .npz, a COCO .json, or file.py:NAME"
 
 
 def find_source(recipe: Recipe, problems: list[EdgekitError]) -> str:
@@ -28,7 +29,7 @@ def find_source(recipe: Recipe, problems: list[EdgekitError]) -> str:
         problems.append(_missing_weights(recipe))
     if factory is not None:
         if not Path(file).is_file():
-            problems.append(InputError(f"no Python file at {file}", where=str(place), code="missing_file"))
+            problems.append(_no_python_file(file, str(place)))
         return "torch"
     try:
         return find_format(Path(file)).name
@@ -67,7 +68,9 @@ def check_labels_file(recipe: Recipe, problems: list[EdgekitError]) -> None:
     """The task's file of class names must be there."""
     if recipe.task is not None and recipe.task.labels is not None and not Path(recipe.task.labels).is_file():
         place = str(recipe.place("task", "labels"))
-        problems.append(InputError(f"no labels file at {recipe.task.labels}", where=place, code="missing_file"))
+        remedy = "give the path of a file with one class name a line"
+        message = f"no labels file at {recipe.task.labels}"
+        problems.append(InputError(message, where=place, remedy=remedy, code="missing_file"))
 
 
 def check_samples(
@@ -102,15 +105,22 @@ def _check_source(recipe: Recipe, role: str, samples: Samples, problems: list[Ed
     what = "data" if role == "split" else f"data to {role}"
     _check_distributions(samples.requires, recipe.place("data", role, "requires"), problems)
     if not path.exists():
-        problems.append(InputError(f"no {what} at {path}", where=place, code="missing_data"))
+        problems.append(InputError(f"no {what} at {path}", where=place, remedy=DATA_WANTED, code="missing_data"))
     elif factory is not None:
         if not path.is_file():
-            problems.append(InputError(f"no Python file at {path}", where=place, code="missing_file"))
+            problems.append(_no_python_file(file, place))
     elif path.is_dir():
         if not any(path.iterdir()):
-            problems.append(InputError(f"the folder of {what}, {path}, is empty", where=place, code="empty_data"))
+            message = f"the folder of {what}, {path}, is empty"
+            problems.append(InputError(message, where=place, remedy=DATA_WANTED, code="empty_data"))
     elif path.stat().st_size == 0:
-        problems.append(InputError(f"the file of {what}, {path}, is empty", where=place, code="empty_data"))
+        message = f"the file of {what}, {path}, is empty"
+        problems.append(InputError(message, where=place, remedy=DATA_WANTED, code="empty_data"))
+
+
+def _no_python_file(file: str, place: str) -> InputError:
+    remedy = "write FILE.py:NAME with the path of a Python file"
+    return InputError(f"no Python file at {file}", where=place, remedy=remedy, code="missing_file")
 
 
 def check_labels(recipe: Recipe, entries: Iterable[str], problems: list[EdgekitError]) -> None:

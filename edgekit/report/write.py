@@ -33,7 +33,7 @@ def parse_request(text: str) -> Request:
     """What ``--report`` was given.
 
     Raises:
-        InputError: no view of that name, or an empty path.
+        InputError: no view of that name, an empty path, or a folder.
     """
     view, separator, path = text.partition("=")
     if view not in VIEWS:
@@ -44,7 +44,15 @@ def parse_request(text: str) -> Request:
         )
     if separator and not path:
         raise InputError(f"--report {view}= needs a path after the `=`", code="usage")
-    return Request(view, Path(path) if path else Path(VIEWS[view][0]))
+    request = Request(view, Path(path) if path else Path(VIEWS[view][0]))
+    if request.path.is_dir():
+        raise InputError(
+            f"--report {text}: {request.path} is a folder",
+            where=str(request.path),
+            remedy=f"name the file: --report {view}={request.path / VIEWS[view][0]}",
+            code="usage",
+        )
+    return request
 
 
 def write_views(report: dict[str, Any], folder: Path, recipe: str | None = None) -> list[Path]:

@@ -1,12 +1,18 @@
-"""A tiny model and samples, a run of it through the installed command, and snapshots of whole outputs."""
+"""A tiny model and samples, a run of it through the installed command, snapshots of whole outputs, and commands that
+are to fail cleanly."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +29,7 @@ FILTERS = [
     (re.compile(r"\b\d{4}-\d\d-\d\dT[0-9:]+(\+00:00|Z)"), "DATE"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "HASH"),
     (re.compile(r"\b[0-9.]+ [kM]?B\b"), "SIZE"),
+    (re.compile(r"/tmp/\d+-[0-9a-f]+/\w+-\w+"), "/tmp/RUN"),
 ]
 
 Snapshot = Callable[..., None]
@@ -130,3 +137,86 @@ def tiny_run(tiny: Tiny, edgekit_command: Callable[..., subprocess.CompletedProc
 def files_below(folder: Path) -> set[str]:
     """The files in a folder, relative to it; empty if it is not there."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+REPORTS = {"report.json", "junit.xml", "summary.md", "recipe.resolved.yaml", ".edgekit-out.json"}
+MODELS = (".onnx", ".tflite", ".xml", ".bin", ".edgekit.json")
+
+
+@pytest.fixture
+def here(tiny: Any, tmp_path: Path) -> Path:
+    """A working folder with the tiny model, its samples and its recipe."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    for name in ("model.onnx", "calibrate.npz", "evaluate.npz", "tiny.yaml"):
+        shutil.copy(tiny.folder / name, folder)
+    return folder
+
+
+class Checked:
+    """Runs a command in a folder, with a cache of its own, and looks at what it left."""
+
+    def __init__(
+        self, command: Callable[..., subprocess.CompletedProcess[str]], program: Path, folder: Path, snapshot: Any
+    ) -> None:
+        self._command = command
+        self._program = program
+        self._folder = folder
+        self._snapshot = snapshot
+        self.cache = folder.parent / "cache"
+
+    def __call__(self, name: str, code: int, *words: str, env: dict[str, str] | None = None) -> str:
+        """The error's text; exit code, form, snapshot and both folders are checked."""
+        environment = {"EDGEKIT_CACHE": str(self.cache), **(env or {})}
+        done = self._command(*words, cwd=self._folder, env=environment, timeout=120)
+        said = error_lines(done.stderr)
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        assert len(said.splitlines()) <= 4 or " mistake" in said
+        self.look_around()
+        replaced = {self._folder: "HERE", self._folder.parent: "ABOVE"}
+        self._snapshot(f"bad/{name}.txt", f"$ edgekit {' '.join(words)}\n{said}exit {code}\n", replaced)
+        return said
+
+    def begin(self, *words: str) -> subprocess.Popen[str]:
+        """The command in a process group of its own, in which Ctrl-C works (a shell's `&` has it ignored)."""
+        return subprocess.Popen(
+            [self._program, *words],
+            cwd=self._folder,
+            env={**os.environ, "EDGEKIT_CACHE": str(self.cache)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+    def look_around(self) -> None:
+        """No model where nothing was made, nothing that is not listed, no scratch left in the cache."""
+        for out in self._folder.glob("edgekit-out/*"):
+            left = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+            assert {name for name in left if not name.startswith(("logs/", "steps/"))} <= REPORTS, left
+            listed = json.loads((out / ".edgekit-out.json").read_text())["files"]
+            assert left - {".edgekit-out.json"} <= set(listed)
+        if self.cache.exists():
+            assert not list((self.cache / "tmp").glob("*/*")), "scratch files were left"
+            for entry in self.cache.glob("entries/*/*"):
+                assert (entry / "entry.json").is_file(), f"{entry} is half-written"
+        assert not [path for path in self._folder.rglob("*") if ".part" in path.name or path.name.endswith(".partial")]
+
+
+@pytest.fixture
+def checked(
+    here: Path,
+    edgekit_command: Callable[..., subprocess.CompletedProcess[str]],
+    edgekit_program: Path,
+    snapshot: Any,
+) -> Checked:
+    return Checked(edgekit_command, edgekit_program, here, snapshot)
+
+
+def error_lines(text: str) -> str:
+    """From the first `error:` line on: what was said of the error, progress left out."""
+    lines = text.splitlines(keepends=True)
+    starts = [index for index, line in enumerate(lines) if line.startswith("error: ")]
+    return "".join(lines[starts[0] :]) if starts else ""

@@ -1,4 +1,5 @@
-"""Bad input, each through the real command: one clear error, the right exit code, and nothing half-written.
+"""Bad input, each through the real command: one clear error, the right exit code, and nothing half-written (what goes
+wrong underway is in ``test_bad_runs.py``).
 
 What each printed is kept in ``snapshots/bad/``. Every case has a folder and a cache of its own, which are looked at
 afterwards.
@@ -6,23 +7,19 @@ afterwards.
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import signal
-import subprocess
 import time
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import numpy as np
 import pytest
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
-
-REPORTS = {"report.json", "junit.xml", "summary.md", "recipe.resolved.yaml", ".edgekit-out.json"}
-MODELS = (".onnx", ".tflite", ".xml", ".bin", ".edgekit.json")
 
 PICTURES = """\
 edgekit: 1
@@ -37,16 +34,6 @@ targets: {onnxruntime-cpu: {precision: int8}}
 
 
 @pytest.fixture
-def here(tiny: Any, tmp_path: Path) -> Path:
-    """A working folder with the tiny model, its samples and its recipe."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    for name in ("model.onnx", "calibrate.npz", "evaluate.npz", "tiny.yaml"):
-        shutil.copy(tiny.folder / name, folder)
-    return folder
-
-
-@pytest.fixture
 def pictures(here: Path) -> Path:
     """The same with ``picture.onnx`` (3x8x8 pictures to 2 classes), folders of pictures and ``pictures.yaml``."""
     write_picture_model(here / "picture.onnx")
@@ -56,57 +43,27 @@ def pictures(here: Path) -> Path:
     return here
 
 
-class Checked:
-    """Runs a command in a folder, with a cache of its own, and looks at what it left."""
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``model.pt2``, ``model.pt`` (TorchScript), ``model.xml`` and ``.bin``, ``model.tflite``: a matrix
+    product each."""
+    import openvino
+    import torch
 
-    def __init__(self, command: Command, folder: Path, snapshot: Any) -> None:
-        self._command = command
-        self._folder = folder
-        self._snapshot = snapshot
-        self.cache = folder.parent / "cache"
-
-    def __call__(self, name: str, code: int, *words: str, env: dict[str, str] | None = None) -> str:
-        """The error's text; exit code, form, snapshot and both folders are checked."""
-        environment = {"EDGEKIT_CACHE": str(self.cache), **(env or {})}
-        done = self._command(*words, cwd=self._folder, env=environment, timeout=120)
-        said = error_lines(done.stderr)
-        assert done.returncode == code, done.stderr
-        assert "Traceback" not in done.stderr
-        self.look_around()
-        replaced = {self._folder: "HERE", self._folder.parent: "ABOVE"}
-        self._snapshot(f"bad/{name}.txt", f"$ edgekit {' '.join(words)}\n{said}exit {code}\n", replaced)
-        return said
-
-    def look_around(self) -> None:
-        """No model where nothing was made, nothing that is not listed, no scratch left in the cache."""
-        for out in self._folder.glob("edgekit-out/*"):
-            left = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
-            assert {name for name in left if not name.startswith(("logs/", "steps/"))} <= REPORTS, left
-            listed = json.loads((out / ".edgekit-out.json").read_text())["files"]
-            assert left - {".edgekit-out.json"} <= set(listed)
-        if self.cache.exists():
-            assert not list((self.cache / "tmp").glob("*/*")), "scratch files were left"
-            for entry in self.cache.glob("entries/*/*"):
-                assert (entry / "entry.json").is_file(), f"{entry} is half-written"
-        assert not [path for path in self._folder.rglob("*") if ".part" in path.name or path.name.endswith(".partial")]
-
-
-@pytest.fixture
-def checked(here: Path, edgekit_command: Command, snapshot: Any) -> Checked:
-    return Checked(edgekit_command, here, snapshot)
-
-
-def error_lines(text: str) -> str:
-    """From the first `error:` line on: what was said of the error, progress left out."""
-    lines = text.splitlines(keepends=True)
-    starts = [index for index, line in enumerate(lines) if line.startswith("error: ")]
-    return "".join(lines[starts[0] :]) if starts else ""
+    folder = tmp_path_factory.mktemp("models")
+    module, example = torch.nn.Linear(4, 3).eval(), torch.zeros(1, 4)
+    torch.export.save(torch.export.export(module, (example,)), folder / "model.pt2")
+    torch.jit.trace(module, example).save(str(folder / "model.pt"))
+    openvino.save_model(openvino.convert_model(module, example_input=example), folder / "model.xml")
+    classifier = run_path(str(Path(__file__).parents[1] / "tflite_models.py"))["classifier"]
+    (folder / "model.tflite").write_bytes(classifier())
+    return folder
 
 
 # --- the recipe ------------------------------------------------------------------------------------------------------
 
 
-def test_typos_in_a_recipe(here: Path, checked: Checked) -> None:
+def test_typos_in_a_recipe(here: Path, checked: Any) -> None:
     text = (here / "tiny.yaml").read_text()
     text = text.replace("gates:", "gats:").replace("precision:", "precison:").replace("task: class", "task: clas")
     (here / "tiny.yaml").write_text(text)
@@ -115,63 +72,77 @@ def test_typos_in_a_recipe(here: Path, checked: Checked) -> None:
     assert len([line for line in said.splitlines() if line.startswith("tiny.yaml:")]) == 3
 
 
-def test_unknown_target(here: Path, checked: Checked) -> None:
+def test_unknown_target(here: Path, checked: Any) -> None:
     (here / "tiny.yaml").write_text((here / "tiny.yaml").read_text().replace("onnxruntime-cpu", "onxruntime-cpu"))
     assert "did you mean `onnxruntime-cpu`?" in checked("unknown-target", 2, "run", "tiny.yaml")
 
 
-def test_unknown_step(here: Path, checked: Checked) -> None:
+def test_unknown_step(here: Path, checked: Any) -> None:
     (here / "tiny.yaml").write_text((here / "tiny.yaml").read_text() + "steps: [onnx_simplfy]\n")
     assert "did you mean `onnx_simplify`?" in checked("unknown-step", 2, "run", "tiny.yaml")
 
 
-def test_alias_bomb(here: Path, checked: Checked) -> None:
+def test_alias_bomb(here: Path, checked: Any) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
     (here / "bomb.yaml").write_text("\n".join(lines) + "\n")
     checked("alias-bomb", 2, "run", "bomb.yaml")  # spelled out it would outlast the time that it is given
 
 
-def test_int8_without_data(here: Path, checked: Checked) -> None:
+def test_int8_without_data(here: Path, checked: Any) -> None:
     text = (here / "tiny.yaml").read_text()
     (here / "tiny.yaml").write_text(text.replace("  calibrate: {path: calibrate.npz}\n", ""))
     assert "needs calibration samples" in checked("int8-without-data", 2, "run", "tiny.yaml")
 
 
-def test_excluded_precision(checked: Checked) -> None:
+def test_excluded_precision(checked: Any) -> None:
     said = checked("excluded-precision", 4, "run", "tiny.yaml", "--target", "coral/fp16")
     assert "Coral Edge TPU has no precision fp16" in said
+
+
+@pytest.mark.parametrize("kind", ["folder", "utf16", "model"])
+def test_a_recipe_that_is_none(kind: str, here: Path, checked: Any) -> None:
+    file = here / "recipe.yaml"
+    if kind == "folder":
+        file.mkdir()
+    else:
+        file.write_bytes((here / "tiny.yaml").read_text().encode("utf-16") if kind == "utf16" else b"\x08\xff\x12\x00")
+    checked(f"recipe-is-{kind}", 2, "run", "recipe.yaml")
+
+
+def test_a_report_onto_a_folder(checked: Any) -> None:
+    assert "--report json=report.json" in checked("report-onto-folder", 2, "run", "tiny.yaml", "--report", "json=.")
 
 
 # --- the model file --------------------------------------------------------------------------------------------------
 
 
-def test_missing_model(here: Path, checked: Checked) -> None:
+def test_missing_model(here: Path, checked: Any) -> None:
     (here / "model.onnx").unlink()
     assert "no model file at HERE/model.onnx" in checked("missing-model", 2, "run", "tiny.yaml").replace(
         str(here), "HERE"
     )
 
 
-def test_empty_model(here: Path, checked: Checked) -> None:
+def test_empty_model(here: Path, checked: Any) -> None:
     (here / "model.onnx").write_bytes(b"")
     assert "is empty" in checked("empty-model", 2, "run", "tiny.yaml")
 
 
-def test_truncated_model(here: Path, checked: Checked) -> None:
+def test_truncated_model(here: Path, checked: Any) -> None:
     whole = (here / "model.onnx").read_bytes()
     (here / "model.onnx").write_bytes(whole[: len(whole) // 2])
     checked("truncated-model", 2, "run", "tiny.yaml")
 
 
-def test_renamed_model(here: Path, checked: Checked) -> None:
+def test_renamed_model(here: Path, checked: Any) -> None:
     (here / "model.onnx").rename(here / "model.tflite")
     said = checked("renamed-model", 2, "convert", "model.tflite", "--to", "tflite")
     assert "holds a model in the format onnx" in said
 
 
 @pytest.mark.parametrize(("name", "location"), [("missing", "weights.bin"), ("outside", "../outside.bin")])
-def test_external_data(name: str, location: str, here: Path, checked: Checked) -> None:
+def test_external_data(name: str, location: str, here: Path, checked: Any) -> None:
     import onnx
     from onnx import TensorProto
 
@@ -186,7 +157,7 @@ def test_external_data(name: str, location: str, here: Path, checked: Checked) -
 
 
 @pytest.mark.parametrize("kind", ["pickle", "archive"])
-def test_a_hostile_pickle_is_not_executed(kind: str, here: Path, checked: Checked) -> None:
+def test_a_hostile_pickle_is_not_executed(kind: str, here: Path, checked: Any) -> None:
     marker = here.parent / "executed"
     payload = f"cposix\nsystem\n(S'touch {marker}'\ntR.".encode()
     if kind == "pickle":
@@ -199,7 +170,7 @@ def test_a_hostile_pickle_is_not_executed(kind: str, here: Path, checked: Checke
     assert not marker.exists()
 
 
-def test_a_hostile_pt2_is_not_executed(here: Path, checked: Checked) -> None:
+def test_a_hostile_pt2_is_not_executed(here: Path, checked: Any) -> None:
     marker = here.parent / "executed"
     payload = b"\x80\x02" + f"cposix\nsystem\n(S'touch {marker}'\ntR.".encode()
     with zipfile.ZipFile(here / "model.pt2", "w") as archive:
@@ -212,14 +183,64 @@ def test_a_hostile_pt2_is_not_executed(here: Path, checked: Checked) -> None:
     assert not marker.exists()
 
 
-def test_weights_of_another_architecture(here: Path, checked: Checked, networks_file: Path) -> None:
+def test_a_hostile_argument_in_a_whole_pt2_is_not_executed(here: Path, checked: Any, models: Path) -> None:
+    """What torch saves of the example arguments is an archive within the archive, and a pickle in that."""
+    marker = here.parent / "executed"
+    payload = b"\x80\x02" + f"cposix\nsystem\n(S'touch {marker}'\ntR.".encode()
+    with zipfile.ZipFile(models / "model.pt2") as whole, zipfile.ZipFile(here / "model.pt2", "w") as written:
+        for name in whole.namelist():
+            content = whole.read(name)
+            if name.endswith("sample_inputs/model.pt"):
+                inner = io.BytesIO()
+                with zipfile.ZipFile(io.BytesIO(content)) as example, zipfile.ZipFile(inner, "w") as planted:
+                    for member in example.namelist():
+                        planted.writestr(member, payload if member.endswith("data.pkl") else example.read(member))
+                content = inner.getvalue()
+            written.writestr(name, content)
+    said = checked("hostile-argument", 2, "convert", "model.pt2", "--to", "onnx")
+    assert "holds a pickle of more than tensors" in said
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".pt", ".tflite", ".xml"])
+@pytest.mark.parametrize("what", ["missing", "empty", "folder", "text", "truncated"])
+def test_no_whole_model(what: str, suffix: str, here: Path, checked: Any, models: Path) -> None:
+    file = here / f"net{suffix}"
+    if what == "folder":
+        file.mkdir()
+    elif what != "missing":
+        whole = (models / f"model{suffix}").read_bytes()
+        content = {"empty": b"", "text": b"not a model\n" * 9, "truncated": whole[: len(whole) * 97 // 100]}[what]
+        file.write_bytes(content)
+        (here / "net.bin").write_bytes((models / "model.bin").read_bytes())
+    words = ["convert", file.name, "--to", "onnx", "--shape", "x=1x4"] if "pt" in suffix else ["inspect", file.name]
+    said = checked(f"{what}-{suffix[1:]}", 2, *words)
+    assert file.name in said
+    assert "do: " in said
+
+
+def test_external_data_that_are_too_short(here: Path, checked: Any) -> None:
+    import onnx
+    from onnx import TensorProto
+
+    (here / "weights.bin").write_bytes(b"\0" * 10)
+    model = onnx.load(here / "model.onnx")
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    (here / "model.onnx").write_bytes(model.SerializeToString())
+    assert "10 bytes, 96 are needed" in checked("external-data-short", 2, "run", "tiny.yaml")
+
+
+def test_weights_of_another_architecture(here: Path, checked: Any, networks_file: Path) -> None:
     shutil.copy(networks_file, here / "nets.py")
     np.savez(here / "w.npz", **{"head.weight": np.zeros((10, 99), np.float32)})
     flags = ["--weights", "w.npz", "--shape", "image=1x3x16x16"]
     checked("other-weights", 2, "convert", "nets.py:classifier", *flags, "--to", "onnx")
 
 
-def test_nan_in_weights(here: Path, checked: Checked) -> None:
+def test_nan_in_weights(here: Path, checked: Any) -> None:
     import onnx
     from onnx import numpy_helper
 
@@ -231,7 +252,7 @@ def test_nan_in_weights(here: Path, checked: Checked) -> None:
     assert "`w` holds NaN or infinity" in checked("nan-in-weights", 2, "run", "tiny.yaml")
 
 
-def test_an_operator_that_a_converter_refuses(here: Path, checked: Checked) -> None:
+def test_an_operator_that_a_converter_refuses(here: Path, checked: Any) -> None:
     import onnx
     from onnx import TensorProto, helper
 
@@ -250,33 +271,33 @@ def test_an_operator_that_a_converter_refuses(here: Path, checked: Checked) -> N
 # --- the data --------------------------------------------------------------------------------------------------------
 
 
-def test_missing_data(pictures: Path, checked: Checked) -> None:
+def test_missing_data(pictures: Path, checked: Any) -> None:
     shutil.rmtree(pictures / "val")
     checked("missing-data", 2, "run", "pictures.yaml")
 
 
-def test_empty_data(pictures: Path, checked: Checked) -> None:
+def test_empty_data(pictures: Path, checked: Any) -> None:
     shutil.rmtree(pictures / "val")
     (pictures / "val").mkdir()
     checked("empty-data", 2, "run", "pictures.yaml")
 
 
-def test_unreadable_picture(pictures: Path, checked: Checked) -> None:
+def test_unreadable_picture(pictures: Path, checked: Any) -> None:
     (pictures / "val" / "a" / "0.png").write_bytes(b"\x89PNG\r\n\x1a\n no picture")
     assert "0.png" in checked("unreadable-picture", 2, "run", "pictures.yaml")
 
 
-def test_classes_that_do_not_match(pictures: Path, checked: Checked) -> None:
+def test_classes_that_do_not_match(pictures: Path, checked: Any) -> None:
     write_pictures(pictures / "val", range(20, 23), classes=("c",))
     checked("other-classes", 2, "run", "pictures.yaml")
 
 
-def test_shared_samples(pictures: Path, checked: Checked) -> None:
+def test_shared_samples(pictures: Path, checked: Any) -> None:
     shutil.copy(pictures / "val" / "a" / "0.png", pictures / "calib" / "a" / "again.png")
     checked("shared-samples", 2, "run", "pictures.yaml")
 
 
-def test_nan_in_data(here: Path, checked: Checked) -> None:
+def test_nan_in_data(here: Path, checked: Any) -> None:
     x = np.zeros((20, 8), np.float32)
     x[:, 0] = np.arange(20)
     x[7, 3] = np.nan
@@ -284,7 +305,24 @@ def test_nan_in_data(here: Path, checked: Checked) -> None:
     checked("nan-in-data", 2, "run", "tiny.yaml")
 
 
-def test_no_preprocessing_for_pictures(pictures: Path, checked: Checked) -> None:
+def test_a_picture_that_is_a_link_to_itself(pictures: Path, checked: Any) -> None:
+    picture = pictures / "val" / "a" / "0.png"
+    picture.unlink()
+    picture.symlink_to("0.png")
+    assert "0.png cannot be read" in checked("looping-link", 2, "run", "pictures.yaml")
+
+
+def test_an_archive_of_objects(here: Path, checked: Any) -> None:
+    np.savez(here / "evaluate.npz", x=np.array([{}] * 5, dtype=object), y=np.zeros(5, int))
+    assert "`x` in HERE/evaluate.npz" in checked("objects-in-data", 2, "run", "tiny.yaml").replace(str(here), "HERE")
+
+
+def test_an_archive_without_rows(here: Path, checked: Any) -> None:
+    np.savez(here / "evaluate.npz", x=np.zeros((0, 8), np.float32), y=np.zeros(0, int))
+    assert "evaluate.npz holds no samples" in checked("no-rows", 2, "run", "tiny.yaml")
+
+
+def test_no_preprocessing_for_pictures(pictures: Path, checked: Any) -> None:
     flags = ["--calibrate", "calib", "-t", "onnxruntime-cpu"]
     checked("no-preprocessing", 2, "quantize", "picture.onnx", *flags)
 
@@ -292,7 +330,7 @@ def test_no_preprocessing_for_pictures(pictures: Path, checked: Checked) -> None
 # --- the surroundings ------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_of_somebody_else(here: Path, edgekit_command: Command, checked: Checked) -> None:
+def test_a_folder_of_somebody_else(here: Path, checked: Any) -> None:
     (here / "mine").mkdir()
     (here / "mine" / "thesis.txt").write_text("years of work")
     said = checked("foreign-folder", 2, "run", "tiny.yaml", "--out", "mine")
@@ -300,7 +338,7 @@ def test_a_folder_of_somebody_else(here: Path, edgekit_command: Command, checked
     assert [path.name for path in (here / "mine").iterdir()] == ["thesis.txt"]
 
 
-def test_a_file_in_the_way(here: Path, tiny_run: Any, checked: Checked) -> None:
+def test_a_file_in_the_way(here: Path, tiny_run: Any, checked: Any) -> None:
     shutil.copytree(tiny_run.out, here / "out")
     mine = here / "out" / "coral" / "tiny-coral-int8.tflite"
     mine.parent.mkdir()
@@ -309,13 +347,13 @@ def test_a_file_in_the_way(here: Path, tiny_run: Any, checked: Checked) -> None:
     assert mine.read_text() == "mine"
 
 
-def test_absent_toolchain(here: Path, checked: Checked) -> None:
+def test_absent_toolchain(here: Path, checked: Any) -> None:
     nothing = {"EDGEKIT_TOOLCHAINS": str(here.parent / "toolchains")}
     said = checked("absent-toolchain", 3, "convert", "model.onnx", "--to", "tflite", env=nothing)
     assert "do: edgekit toolchain install onnx2tf" in said
 
 
-def test_absent_package(here: Path, checked: Checked) -> None:
+def test_absent_package(here: Path, checked: Any) -> None:
     text = (here / "tiny.yaml").read_text()
     (here / "tiny.yaml").write_text(
         text.replace("model: model.onnx", "model: {file: model.onnx, requires: [no-such-dist]}")
@@ -323,7 +361,7 @@ def test_absent_package(here: Path, checked: Checked) -> None:
     assert "do: pip install no-such-dist" in checked("absent-package", 3, "run", "tiny.yaml")
 
 
-def test_absent_weights(here: Path, checked: Checked, networks_file: Path) -> None:
+def test_absent_weights(here: Path, checked: Any, networks_file: Path) -> None:
     shutil.copy(networks_file, here / "nets.py")
     model = "model: {file: 'nets.py:classifier', weights: {path: w.npz, get: python fetch.py}}"
     (here / "nets.yaml").write_text(f"edgekit: 1\n{model}\ntargets: {{openvino-cpu: {{precision: fp16}}}}\n")
@@ -344,22 +382,12 @@ def slow():
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
-def test_signals(number: int, code: int, word: str, here: Path, edgekit_program: Path, checked: Checked) -> None:
+def test_signals(number: int, code: int, word: str, here: Path, checked: Any) -> None:
     """Ctrl-C, or a termination, in the middle of a job: quick, said, nothing left running, nothing half-written."""
-    import os
-
     (here / "slow.py").write_text(SLOW)
     text = (here / "tiny.yaml").read_text().replace("evaluate.npz", "slow.py:slow")
     (here / "tiny.yaml").write_text(text)
-    environment = {**os.environ, "EDGEKIT_CACHE": str(checked.cache)}
-    process = subprocess.Popen(
-        [edgekit_program, "run", "tiny.yaml", "--json"],
-        cwd=here,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = checked.begin("run", "tiny.yaml", "--json")
     assert process.stderr is not None
     for line in process.stderr:
         if "] data ..." in line:

@@ -62,11 +62,17 @@ def _keep_names(model: Any, artifact: Artifact) -> None:
         ("output", model.outputs, artifact.io.outputs),
     ):
         if len(ports) != len(tensors):
-            raise AmbiguousOutputs(f"OpenVINO wrote {len(ports)} {kind}s for {len(tensors)}", where="onnx_to_openvino")
+            raise AmbiguousOutputs(
+                f"OpenVINO wrote {len(ports)} {kind}s for {len(tensors)}",
+                where="onnx_to_openvino",
+                remedy="give every input and output of the model a name and an operator of its own",
+            )
         for tensor in tensors:
             matches = [port for port in ports if tensor.name in port.get_names()]
             if len(matches) != 1:
                 raise AmbiguousOutputs(
-                    f"{kind} `{tensor.name}` is {len(matches)} of OpenVINO's {kind}s", where=tensor.name
+                    f"{kind} `{tensor.name}` cannot be told apart: {len(matches)} of OpenVINO's {kind}s have that name",
+                    where="onnx_to_openvino",
+                    remedy=f"give every {kind} of the model a name of its own",
                 )
             matches[0].get_tensor().set_names({tensor.name})

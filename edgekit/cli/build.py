@@ -31,7 +31,6 @@ from edgekit.errors import EdgekitError, InputError
 # What to do about an error that a recipe's writer would mend in the recipe.
 FLAG_REMEDIES = {
     "no_calibration_data": "give samples: --calibrate PATH, or --data PATH to have them split",
-    "excluded_precision": "edgekit targets list shows the precisions of each target",
 }
 
 PrecisionOption = Annotated[

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgekit.cli.apps import JsonOption, TargetsDirOption, command_group
-from edgekit.cli.terminal import answer, answer_json, pairs, table
+from edgekit.cli.terminal import answer, answer_json, table
 
 if TYPE_CHECKING:
     from edgekit.devices import Profile
@@ -24,8 +23,6 @@ Examples:
   edgekit targets validate my-board.yaml
 """
 )
-
-FACT_KEYS = {"value", "source", "unknown", "note"}
 
 
 @app.command("list")
@@ -64,15 +61,15 @@ def show_target(
     Example:
       edgekit targets show coral
     """
+    from edgekit.cli.datasheet import datasheet
     from edgekit.devices import load_profiles
 
     profile = load_profiles(targets_dir).find(name)
-    facts = profile.model_dump(mode="json", exclude_none=True)
     if as_json:
+        facts = profile.model_dump(mode="json", exclude_none=True)
         answer_json({"schema": "edgekit.target/1", "target": facts})
         return 0
-    rows = [row for key, value in facts.items() if key not in ("name", "title", "family") for row in _rows(key, value)]
-    answer(f"{profile.name}: {profile.title} ({profile.family})\n\n{pairs(rows, indent='  ')}")
+    answer(datasheet(profile))
     return 0
 
 
@@ -88,14 +85,19 @@ def validate_targets(
       edgekit targets validate boards/my-board.yaml
     """
     from edgekit.devices import validate_profile
+    from edgekit.devices.profiles import two_of_one_name
     from edgekit.errors import Mistake, RecipeError
-    from edgekit.recipe.uses import check_routes
+    from edgekit.recipe.uses import check_profile
 
     names: list[str] = []
     mistakes: list[Mistake] = []
+    seen: dict[str, Path] = {}
     for file in files:
+        if file.stem in seen and not file.samefile(seen[file.stem]):
+            raise two_of_one_name(seen[file.stem], file)
+        seen[file.stem] = file
         try:
-            names.append(validate_profile(file, check_routes=check_routes).name)
+            names.append(validate_profile(file, check_names=check_profile).name)
         except RecipeError as error:
             if not error.mistakes:
                 raise
@@ -117,54 +119,3 @@ def _summary(profile: Profile) -> dict[str, Any]:
         "formats": profile.formats.value or [],
         "precisions": list(profile.routes),
     }
-
-
-def _rows(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """A part of a profile as (dotted name, text); facts carry their source in a line below."""
-    if isinstance(value, dict) and value and set(value) <= FACT_KEYS:
-        yield name, _fact(value)
-    elif isinstance(value, dict) and {"step", "options"} == set(value):
-        yield name, _step(value)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _rows(f"{name}.{key}", item)
-    elif isinstance(value, list) and name.startswith("routes."):
-        yield name, " -> ".join(_step(item) for item in value)
-    elif isinstance(value, list) and name == "reference":
-        for figure in value:
-            yield name, _figure(figure)
-    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        for index, item in enumerate(value):
-            yield from _rows(f"{name}.{index}", item)
-    else:
-        yield name, _text(value)
-
-
-def _fact(fact: dict[str, Any]) -> str:
-    if "unknown" in fact:
-        lines = ["not known", f"searched: {fact['unknown']}"]
-    else:
-        lines = [_text(fact["value"]), f"source: {fact['source']}"]
-    if "note" in fact:
-        lines.append(f"note: {fact['note']}")
-    return "\n".join(lines)
-
-
-def _figure(figure: dict[str, Any]) -> str:
-    """A published figure: ``MobileNet v2 224, latency 2.6 ms (Dev Board)`` and its source."""
-    first, *rest = _fact(figure["result"]).split("\n")
-    conditions = f" ({figure['conditions']})" if "conditions" in figure else ""
-    return "\n".join([f"{figure['model']}, {figure['metric']} {first} {figure['unit']}{conditions}", *rest])
-
-
-def _step(use: dict[str, Any]) -> str:
-    options = ", ".join(f"{key}: {_text(value)}" for key, value in use["options"].items())
-    return f"{use['step']} {{{options}}}" if options else use["step"]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(_text(item) for item in value) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)

@@ -15,8 +15,8 @@ from edgekit.validation import check, raise_mistakes
 
 SUFFIX = ".yaml"
 
-#: Appends what is wrong with a profile's routes: (profile, its tree, mistakes). Steps are not known in this package.
-CheckRoutes = Callable[[Profile, Node, list[Mistake]], None]
+#: Appends what is wrong with the names in a profile: (profile, its tree, mistakes). This package knows no steps.
+CheckNames = Callable[[Profile, Node, list[Mistake]], None]
 
 
 class Profiles(Mapping[str, Profile]):
@@ -86,32 +86,39 @@ def load_profiles(extra: Path | None = None, *, own: Path | None = None) -> Prof
             raise InputError(f"no folder of target profiles at {folder}", where=str(folder), code="missing_folder")
         for path in sorted(folder.glob("*" + SUFFIX)):
             if path.stem in files:
-                raise InputError(
-                    f"two target profiles are called `{path.stem}`: {files[path.stem]} and {path}",
-                    where=str(path),
-                    remedy="rename one of them; with `extends:` it can still take over what the other says",
-                    code="duplicate_target",
-                )
+                raise two_of_one_name(files[path.stem], path)
             files[path.stem] = path
     return Profiles(files)
 
 
-def validate_profile(path: Path, *, check_routes: CheckRoutes | None = None, own: Path | None = None) -> Profile:
+def two_of_one_name(first: Path, second: Path) -> InputError:
+    return InputError(
+        f"two target profiles are called `{second.stem}`: {first} and {second}",
+        where=str(second),
+        remedy="rename one of them; with `extends:` it can still take over what the other says",
+        code="duplicate_target",
+    )
+
+
+def validate_profile(path: Path, *, check_names: CheckNames | None = None, own: Path | None = None) -> Profile:
     """Read one profile as strictly as a run would; what it extends is looked for beside it and among edgekit's own.
 
     Raises:
         RecipeError: all its mistakes, with their places.
+        InputError: there is no such file, or edgekit has a profile of that name.
     """
     if not path.is_file():
         raise InputError(f"no target profile at {path}", where=str(path), code="missing_file")
-    files = {
-        other.stem: other for folder in (own or own_folder(), path.parent) for other in sorted(folder.glob("*.yaml"))
-    }
+    own = own or own_folder()
+    twin = own / path.name
+    if twin.is_file() and not twin.samefile(path):
+        raise two_of_one_name(twin, path)
+    files = {other.stem: other for folder in (own, path.parent) for other in sorted(folder.glob("*" + SUFFIX))}
     files[path.stem] = path
     profile, tree = _load(path.stem, files)
     mistakes: list[Mistake] = []
-    if check_routes is not None:
-        check_routes(profile, tree, mistakes)
+    if check_names is not None:
+        check_names(profile, tree, mistakes)
     raise_mistakes(mistakes, str(path))
     return profile
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edgekit.devices.profile import Profile
+from edgekit.devices.rules import RULES
 from edgekit.documents import Node
 from edgekit.errors import Mistake
 from edgekit.recipe.schema import can_name_entry
@@ -75,6 +76,20 @@ def check_routes(profile: Profile, tree: Node, mistakes: list[Mistake]) -> None:
                     place.mistake(f"`{step.name}` takes {step.accepts}, but `{before.name}` gives {before.produces}")
                 )
             before = step
+
+
+def check_profile(profile: Profile, tree: Node, mistakes: list[Mistake]) -> None:
+    """Check all that a profile names and that is edgekit's: the steps of its routes and its rule set."""
+    check_routes(profile, tree, mistakes)
+    named = tree.get("operators", "rules")
+    if named is not None and isinstance(named.value, str) and named.value not in RULES:
+        mistakes.append(
+            named.place.mistake(f"no rule set is called `{named.value}`{_near_or_all(named.value, RULES.names())}")
+        )
+
+
+def _near_or_all(name: str, known: list[str]) -> str:
+    return did_you_mean(name, known) or f"; the rule sets are {', '.join(known)}"
 
 
 def check_targets(tree: Node, profiles: Mapping[str, Profile], steps: list[str], mistakes: list[Mistake]) -> None:

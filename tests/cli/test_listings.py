@@ -27,9 +27,9 @@ def test_targets_as_json(edgekit_command: Command) -> None:
     assert (coral["formats"], coral["precisions"]) == (["tflite"], ["int8"])
 
 
-def test_every_value_of_a_target_shows_its_source(edgekit_command: Command) -> None:
-    text = edgekit_command("targets", "show", "coral").stdout
+def test_a_target_as_json_has_all_its_facts(edgekit_command: Command) -> None:
     document = json.loads(edgekit_command("targets", "show", "coral", "--json").stdout)
+    assert document["schema"] == "edgekit.target/1"
 
     def facts(value: Any) -> list[dict[str, Any]]:
         if isinstance(value, dict) and ("source" in value or "unknown" in value):
@@ -37,12 +37,7 @@ def test_every_value_of_a_target_shows_its_source(edgekit_command: Command) -> N
         below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         return [fact for item in below for fact in facts(item)]
 
-    found = facts(document["target"])
-    assert len(found) > 10
-    assert text.count("source: ") == sum("source" in fact for fact in found)
-    assert text.count("not known\n") == sum("unknown" in fact for fact in found)
-    assert "routes.int8" in text
-    assert "torch_to_onnx -> onnx_simplify -> onnx_to_tflite -> tflite_int8" in text
+    assert len(facts(document["target"])) > 10
 
 
 def test_validate_a_profile(edgekit_command: Command, tmp_path: Path, repository: Path) -> None:

@@ -76,6 +76,28 @@ def test_scales_are_those_of_the_ranges(exported: Artifact, run_step: RunStep) -
     assert scale == pytest.approx((max(values.max(), 0) - min(values.min(), 0)) / 255, rel=1e-6)
 
 
+@pytest.mark.parametrize("float_weights", [False, True])
+def test_q_dq_as_tensorrt_reads_it(float_weights: bool, exported: Artifact, run_step: RunStep, sqnr: Sqnr) -> None:
+    """Zero points of 0 and biases in floats (its parser refuses anything else), weights as int8 or in floats."""
+    samples = synthetic_samples(exported.io, 16, 0)
+    options = {"activations": "int8", "symmetric": True, "quantize_bias": False, "float_weights": float_weights}
+    made = run_step("onnx_int8", exported, samples, **options)
+    model = onnx.load(made.path)
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    pairs = [node for node in model.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert pairs
+    assert all(constants[node.input[2]].dtype == np.int8 and not constants[node.input[2]].any() for node in pairs)
+    assert not any(array.dtype == np.int32 for array in constants.values())
+    stored = {constants[node.input[0]].dtype for node in pairs if node.input[0] in constants}
+    assert stored == ({np.dtype(np.float32)} if float_weights else {np.dtype(np.int8)})
+    assert sqnr(exported, made, samples) > 15
+
+
+def test_symmetric_needs_signed_activations(exported: Artifact, run_step: RunStep) -> None:
+    with pytest.raises(ValueError, match="needs `activations: int8`"):
+        run_step("onnx_int8", exported, synthetic_samples(exported.io, 2, 0), symmetric=True)
+
+
 def test_excluded_nodes_stay_in_floats(exported: Artifact, run_step: RunStep) -> None:
     samples = synthetic_samples(exported.io, 4, 0)
     convolution = next(node.name for node in onnx.load(exported.path).graph.node if node.op_type == "Conv")

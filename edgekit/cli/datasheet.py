@@ -1,0 +1,201 @@
+"""A target profile as a datasheet: what is known, group by group, with numbered sources at the end."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from edgekit.cli.terminal import table
+
+if TYPE_CHECKING:
+    from edgekit.devices import Fact, Profile
+    from edgekit.devices.profile import Route
+
+#: Columns where standard output is no terminal, and the fewest and most that are used.
+WIDTH, NARROWEST, WIDEST = 100, 60, 120
+
+#: Keeps a footnote on the line of the last word that it is for.
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
+#: Groups of facts: (heading, the profile's part, {its field: what it is called}).
+GROUPS: tuple[tuple[str, str, dict[str, str]], ...] = (
+    (
+        "Hardware",
+        "hardware",
+        {
+            "accelerator": "accelerator",
+            "cpu": "CPU",
+            "compute_capability": "compute capability",
+            "dla_cores": "DLA cores",
+            "fp16": "computes in FP16",
+            "int8": "computes in INT8",
+            "rate": "rate",
+            "power": "power",
+        },
+    ),
+    (
+        "Memory (bytes)",
+        "memory",
+        {
+            "total_bytes": "device",
+            "usable_bytes": "for a model",
+            "parameter_bytes": "on chip, for parameters",
+            "activation_bytes": "for activations",
+        },
+    ),
+    (
+        "Shapes",
+        "shapes",
+        {
+            "static": "fixed sizes only",
+            "max_rank": "axes at most",
+            "max_batch": "batch at most",
+            "layout": "layout",
+            "rule": "rule",
+        },
+    ),
+    ("ONNX opset", "opset", {"min": "oldest", "max": "newest"}),
+    (
+        "Scales of quantization",
+        "granularity",
+        {"weights": "weights", "fully_connected": "fully connected", "activations": "activations"},
+    ),
+    ("Operators", "operators", {"level": "level", "supported": "supported", "refused": "refused"}),
+    ("Software", "toolchain", {"compiler": "compiler", "runtime": "runtime", "host": "host"}),
+)
+
+
+@dataclass
+class _Sources:
+    """The footnotes, in the order of their first use; equal ones share a number."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def mark(self, fact: Fact[Any]) -> str:
+        text = f"{fact.source}" if fact.known else f"not known; searched: {fact.unknown}"
+        if text not in self.texts:
+            self.texts.append(text)
+        return f"[{self.texts.index(text) + 1}]"
+
+
+def datasheet(profile: Profile, width: int | None = None) -> str:
+    """All that a profile says. A value that is not known says so, and its footnote what was searched."""
+    width = width or min(max(shutil.get_terminal_size((WIDTH, 24)).columns, NARROWEST), WIDEST)
+    sources = _Sources()
+    parts = [f"{profile.title}\n{profile.name}, of the family {profile.family}"]
+    parts.append(_section("Files", [("loads", *_told(profile.formats, sources))], width))
+    parts.append(_precisions(profile, sources, width))
+    parts.append(_section("Routes", [(name, _route(steps)) for name, steps in profile.routes.items()], width))
+    for heading, part, names in GROUPS:
+        facts = getattr(profile, part)
+        rows = [(shown, *_told(getattr(facts, name), sources)) for name, shown in names.items() if getattr(facts, name)]
+        if part == "operators" and facts.rules:
+            rows.insert(0, ("judged by", f"edgekit's rule set {facts.rules}"))
+        if part == "toolchain" and facts.needs:
+            rows.insert(0, ("edgekit needs", ", ".join(facts.needs)))
+        if rows:
+            parts.append(_section(heading, rows, width))
+    parts += _handover(profile, sources, width) + _figures(profile, sources)
+    parts.append(_footnotes(sources, width))
+    return "\n\n".join(parts)
+
+
+def text_of(value: Any) -> str:
+    """A value in words: ``yes``, ``a, b``, ``8,388,608``."""
+    if isinstance(value, list | tuple):
+        return ", ".join(text_of(item) for item in value) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _told(fact: Fact[Any], sources: _Sources) -> list[str]:
+    """The value with its footnote, and its note."""
+    said = text_of(fact.value) if fact.known else "not known"
+    return [f"{said}{_NO_BREAK}{sources.mark(fact)}", *([fact.note] if fact.note else [])]
+
+
+def _section(heading: str, rows: Sequence[Sequence[str]], width: int) -> str:
+    """A heading over ``name  value`` rows; the value's further texts stand below it, each wrapped."""
+    column = max(len(row[0]) for row in rows) + 4
+    lines = [heading]
+    for name, *texts in rows:
+        wrapped = [line for text in texts for line in _wrap(text, width - column)]
+        lines.append(f"  {name.ljust(column - 4)}  {wrapped[0]}")
+        lines.extend(" " * column + line for line in wrapped[1:])
+    return "\n".join(lines)
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    lines = textwrap.wrap(text, max(width, 20), break_long_words=False, break_on_hyphens=False)
+    return [line.replace(_NO_BREAK, " ") for line in lines] or [""]
+
+
+def _precisions(profile: Profile, sources: _Sources, width: int) -> str:
+    rows: list[Sequence[str]] = []
+    for name, precision in profile.precisions.items():
+        default = " (default)" if name == profile.default_precision else ""
+        parts: dict[str, Fact[Any]] = {
+            "weights": precision.weights,
+            "activations": precision.activations,
+            "ends": precision.io,
+        }
+        rows.append((name + default, *(f"{part}: {'; '.join(_told(fact, sources))}" for part, fact in parts.items())))
+    for name, fact in profile.excluded.items():
+        rows.append((f"no {name}", *_told(fact, sources)))
+    return _section("Precisions", rows, width)
+
+
+def _route(steps: Iterable[Route]) -> str:
+    return " -> ".join(
+        f"{use.step} {{{', '.join(f'{key}: {_option(value)}' for key, value in use.options.items())}}}"
+        if use.options
+        else use.step
+        for use in steps
+    )
+
+
+def _option(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _handover(profile: Profile, sources: _Sources, width: int) -> list[str]:
+    if not profile.handover:
+        return []
+    lines = ["What edgekit does not do itself"]
+    for step in profile.handover:
+        head = f"{', '.join(step.precisions) or 'all'}: {step.title}"
+        lines += ["  " + line for line in _wrap(head, width - 2)]
+        if step.command is not None:
+            lines.append(f"    {step.command}")  # never wrapped: it is there to be copied
+        lines += ["    " + line for text in _told(step.why, sources) for line in _wrap(text, width - 4)]
+    return ["\n".join(lines)]
+
+
+def _figures(profile: Profile, sources: _Sources) -> list[str]:
+    if not profile.reference:
+        return []
+    rows = [
+        (
+            f"  {figure.model}",
+            figure.metric,
+            f"{figure.result.value:g} {figure.unit}" if figure.result.value is not None else "not known",
+            " ".join([figure.conditions or "", sources.mark(figure.result)]).strip(),
+        )
+        for figure in profile.reference
+    ]
+    _, *lines = table(("  model", "", "", "conditions"), rows).splitlines()
+    return ["\n".join(["Published figures", *lines])]
+
+
+def _footnotes(sources: _Sources, width: int) -> str:
+    column = len(f"[{len(sources.texts)}]") + 3
+    lines = ["Sources"]
+    for index, text in enumerate(sources.texts, start=1):
+        first, *rest = _wrap(text, width - column)
+        lines.append(f"  {f'[{index}]'.ljust(column - 3)} {first}")
+        lines.extend(" " * column + line for line in rest)
+    return "\n".join(lines)

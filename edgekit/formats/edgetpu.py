@@ -7,7 +7,7 @@ from typing import Any
 
 from edgekit.artifact import IO, Artifact, Build
 from edgekit.errors import InputError, StepError
-from edgekit.formats import FORMATS, Declared, Format, Session, format_
+from edgekit.formats import AGAIN, FORMATS, Declared, Format, Session, format_
 from edgekit.formats.edgetpu_file import CUSTOM_OPERATOR, Executable, Package, is_compiled, read_packages
 from edgekit.formats.tflite import describe_model
 from edgekit.formats.tflite_flatbuffer import read_model
@@ -57,7 +57,7 @@ def describe_compiled(path: Path) -> Graph:
         packages = read_packages(model)
     except InputError as error:
         message = f"{path} is not a sound compiled model: {error.message}"
-        raise InputError(message, where=str(path), code=error.word) from error
+        raise InputError(message, where=str(path), remedy=AGAIN, code=error.word) from error
     graph = describe_model(model)
     left = sum(1 for operator in graph.operators if operator.type != CUSTOM_OPERATOR)
     metadata = {**graph.metadata, **summarize(packages), "cpu_operators": left}

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.errors import InputError
+from edgekit.formats import AGAIN
 from edgekit.formats.flatbuffer import Reader
 
 IDENTIFIER = b"TFL3"
@@ -149,7 +150,10 @@ def read_model(path: Path) -> StoredModel:
         return parse_model(path.read_bytes())
     except InputError as error:
         raise InputError(
-            f"{path} is not a sound TensorFlow Lite model: {error.message}", where=str(path), code=error.word
+            f"{path} is not a sound TensorFlow Lite model: {error.message}",
+            where=str(path),
+            remedy=AGAIN,
+            code=error.word,
         ) from error
 
 

@@ -48,11 +48,11 @@ def init(
             f"{out} exists", where=str(out), remedy="choose another name, or remove it", code="file_exists"
         )
     text = render(
-        model if out is None else _beside(model, out),
-        target or (),
+        _named_from(out, model),
+        tuple(dict.fromkeys(target or ())),
         inputs=read_inputs(model),
-        weights=weights,
-        data=data,
+        weights=None if weights is None else _named_from(out, weights),
+        data=None if data is None else _named_from(out, data),
         preprocess=preprocess,
         task=task,
         profiles=profiles,
@@ -65,7 +65,8 @@ def init(
     write_text(out, text)
     answer(str(out))
     open_places = text.count("???") - 1  # the comment at the top speaks of them too
-    note(f"{open_places} places to fill in (???)" if open_places else "nothing left to fill in")
+    places = "1 place" if open_places == 1 else f"{open_places} places"
+    note(f"{places} to fill in (???)" if open_places else "nothing left to fill in")
     return 0
 
 
@@ -94,8 +95,10 @@ def read_inputs(model: str) -> dict[str, dict[str, Any]] | None:
     }
 
 
-def _beside(model: str, out: Path) -> str:
-    """The model's path as the recipe must name it, relative to where the recipe will lie."""
+def _named_from(out: Path | None, path: str) -> str:
+    """The path as the recipe must name it: from the folder where it will lie, or absolute where it was given so."""
     import os
 
-    return Path(os.path.relpath(Path(model).absolute(), out.absolute().parent)).as_posix()
+    if out is None or Path(path).is_absolute():
+        return path
+    return Path(os.path.relpath(Path(path).absolute(), out.absolute().parent)).as_posix()

@@ -49,7 +49,7 @@ def render(
         f"  preset: {_text(preprocess)}",
         "",
         "# Samples: a folder per class, a folder with labels.csv, a flat folder, .npz, a COCO .json, or",
-        "# file.py:NAME. One path is split: 200 calibrate, the rest evaluates. Two kept apart:",
+        "# file.py:NAME. One path is split: 200 (at most a third) calibrate. Two kept apart:",
         "# data:",
         "#   calibrate: {path: calib/, samples: 200}",
         "#   evaluate: {path: val/}",

@@ -1,10 +1,10 @@
 """What evaluation costs beside the bare runtime: the same measure jobs as in a run, taken one by one.
 
-A run in ``work`` has made the artifacts, prepared the pictures and computed the source's outputs; their places are
-read from its cache. Each output is then measured again and again in a worker of the engine's, in alternation with the
-bare runtime in a process of its own, both with all cores: bare, ours, bare, ours, ..., bare. Each of ours stands
-against the mean of its two neighbours, so that what else runs on the machine meets both alike; the figure is the
-median of those ratios. Both sides count the loading of the file.
+A run in ``work`` has made the artifacts (``out``, with their sidecars), prepared the pictures and computed the source's
+outputs (the places of both are read from its ``cache``). Each output is then measured again and again in a worker of
+the engine's, in alternation with the bare runtime in a process of its own, both with all cores: bare, ours, bare,
+ours, ..., bare. Each of ours stands against the mean of its two neighbours, so that what else runs on the machine meets
+both alike; the figure is the median of those ratios. Both sides count the loading of the file.
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ class Throughput:
 
 
 class Evaluation:
-    """The evaluation jobs of the run whose cache is ``cache`` and whose report is ``report``."""
+    """The evaluation jobs of the run in ``work`` whose report is ``report``."""
 
-    def __init__(self, cache: Path, report: dict[str, Any], work: Path, threads: int) -> None:
-        self._entries = [(path.parent, json.loads(path.read_text())) for path in cache.glob("entries/*/*/entry.json")]
+    def __init__(self, report: dict[str, Any], work: Path, threads: int) -> None:
         self._work, self._threads = work, threads
         self.samples: int = report["data"]["evaluate"]["samples"]
         self._task = {"name": "classification", "options": {}}
 
-    def compare(self, sha256: str, pairs: int) -> Throughput:
-        """The artifact with that hash."""
-        artifact = next(made for made in self._artifacts() if made["sha256"] == sha256)
+    def compare(self, published: dict[str, Any], pairs: int) -> Throughput:
+        """A published artifact, as the report names it."""
+        path = self._work / "out" / published["path"]
+        sidecar = json.loads(path.with_suffix(".edgekit.json").read_text())
+        artifact = {**published, "path": str(path), "io": sidecar["io"]}
         job = {
             "kind": "measure",
             "label": "measure",
@@ -71,10 +72,9 @@ class Evaluation:
         command = [sys.executable, str(_BARE), path, str(self._threads), str(self.samples)]
         return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
 
-    def _artifacts(self) -> list[dict[str, Any]]:
-        made = [(folder, entry["result"]["artifact"]) for folder, entry in self._entries if entry["kind"] == "step"]
-        return [{**artifact, "path": str(folder / "files" / artifact["path"])} for folder, artifact in made]
-
     def _folder(self, kind: str) -> Path:
         """The only entry of a kind: a cache of one run has one."""
-        return next(folder / "files" for folder, entry in self._entries if entry["kind"] == kind)
+        for path in self._work.glob("cache/entries/*/*/entry.json"):
+            if json.loads(path.read_text())["kind"] == kind:
+                return path.parent / "files"
+        raise SystemExit(f"no {kind} in the cache of {self._work}")

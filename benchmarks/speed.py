@@ -66,12 +66,12 @@ def evaluate(arguments: argparse.Namespace, work: Path) -> float:
     seconds = lite0.run(_recipe(arguments, work), lite0.environment(work / "cache"))
     report = lite0.report(work / "out")
     measured = [node for node in report["nodes"] if node["measurement"]]
-    evaluation = Evaluation(work / "cache", report, work, os.cpu_count() or 1)
+    evaluation = Evaluation(report, work, os.cpu_count() or 1)
     samples = evaluation.samples
     say(f"evaluation of {len(measured)} files on {samples} pictures: {seconds:.1f} s with what was not cached")
     ratios = []
     for output in report["outputs"]:
-        seen = evaluation.compare(output["artifact"]["sha256"], arguments.pairs)
+        seen = evaluation.compare(output["artifact"], arguments.pairs)
         ratios.append(seen.ratio)
         name = output["output"]
         say(f"{name:22s} {seen.ours:7.0f} samples/s, bare runtime {seen.bare:7.0f}, ratio {seen.ratio:.2f}")

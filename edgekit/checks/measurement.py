@@ -13,7 +13,11 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds per sample on the machine that measured (not the device's, unless it is the device)."""
+    """Milliseconds per sample on the machine that measured (not the device's, unless it is the device).
+
+    Where the job has two threads or more, most runtimes share them between two samples that run side by side
+    (``Format.open_lanes``).
+    """
 
     median: float
     p10: float

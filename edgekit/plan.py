@@ -73,6 +73,7 @@ class StepTraits:
     calibrates: bool = False
     requires: tuple[str, ...] = ()
     toolchain: str | None = None
+    programs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ def _step_traits(step: Step) -> StepTraits:
         step.calibrates,
         step.requires,
         step.toolchain,
+        step.programs,
     )
 
 

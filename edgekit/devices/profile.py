@@ -126,11 +126,13 @@ class Figure(Written):
 
 class Handover(Written):
     """A step that is done elsewhere or only on request: shown with its command, never run by itself. ``precisions``
-    are those it is for (none named: all); MODEL in the command stands for the file without its suffix."""
+    are those it is for (none named: all); MODEL in the command stands for the file without its suffix. ``step`` is
+    edgekit's own step that does it, if there is one and the recipe says `compile: true`."""
 
     title: str
     precisions: list[str] = Field(default_factory=list)
     command: str | None = None
+    step: str | None = None
     why: Fact[str]
 
 
@@ -192,6 +194,11 @@ class Profile(Written):
                 f"`handover` is for {', '.join(sorted(named - set(self.precisions)))}, which `precisions` lacks"
             )
         return self
+
+    def compile_step(self, precision: str) -> str | None:
+        """The step that a recipe gets with ``compile: true`` at that precision; None where edgekit has none."""
+        fitting = (one for one in self.handover if not one.precisions or precision in one.precisions)
+        return next((one.step for one in fitting if one.step is not None), None)
 
     @property
     def default_precision(self) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from edgekit.devices.edgetpu_compiler import compile_model, placement_from_report, remaining
-from edgekit.devices.placement import Placement
+from edgekit.devices.placement import Placed, Placement
 from edgekit.devices.profile import Profile
 from edgekit.graph import Graph
 
@@ -66,10 +66,32 @@ def ask(program: Program, model: Path, predicted: Placement, folder: Path, descr
     return _ASK[program.name](model, predicted, folder, describe)
 
 
+def read_compiled(profile: Profile, predicted: Placement, compiled: Graph) -> Placement:
+    """The placement that a compiled file shows: what is left in it stays on the CPU, all else was mapped."""
+    program = find_program(profile)
+    return predicted if program is None else _READ[program.name](predicted, compiled)
+
+
+def _read_edgetpu(predicted: Placement, compiled: Graph) -> Placement:
+    left = remaining(compiled)
+    operators = tuple(_as_compiled(one, (one.type, one.name) in left) for one in predicted.operators)
+    return replace(predicted, source="compiler", operators=operators)
+
+
+def _as_compiled(one: Placed, left: bool) -> Placed:
+    """The operator where the file has it; what was predicted of it stays where that is the same."""
+    if left != (one.placement == "accelerator"):
+        return one
+    if left:
+        return replace(one, placement="cpu", status="left in the file", cause="rejected")
+    return replace(one, placement="accelerator", status="in the file", cause="mapped", reason=None, remedy=None)
+
+
 def _ask_edgetpu_compiler(model: Path, predicted: Placement, folder: Path, describe: Describe) -> Answer:
     made = compile_model(model, folder)
     left = None if made.compiled is None else remaining(describe(made.compiled))
     return Answer(placement_from_report(made.report, predicted, left), made.report.text)
 
 
+_READ: dict[str, Callable[[Placement, Graph], Placement]] = {"edgetpu_compiler": _read_edgetpu}
 _ASK: dict[str, Callable[[Path, Placement, Path, Describe], Answer]] = {"edgetpu_compiler": _ask_edgetpu_compiler}

@@ -6,7 +6,7 @@
     step           {step, options, artifact, samples, workdir, out, threads, seed}   -> {artifact, notes}
     reference      {artifact, samples, task, out, threads}                           -> what ``checks.measure`` says
     measure        {artifact, samples, reference, task, out, threads, seed}          -> {measurement}
-    place          {artifact, device, precision}                                     -> {placement}
+    place          {artifact, compiled, device, precision}                           -> {placement}
 
 ``samples`` is {folder, role} of prepared data, or {synthetic: count, seed}, or None. Whatever a job writes goes below
 ``out``, a fresh folder of its own, and artifact paths in answers are relative to it.
@@ -25,6 +25,7 @@ from typing import Any
 from edgekit.artifact import IO, Artifact, Build, hash_files, hash_value
 from edgekit.engine.files import copy_atomically
 from edgekit.errors import BugError, InputError, StepError
+from edgekit.graph import Graph
 
 Job = dict[str, Any]
 Answer = dict[str, Any]
@@ -106,12 +107,20 @@ def _describe(job: Job, progress: ProgressTo) -> Answer:
 
 def _place(job: Job, progress: ProgressTo) -> Answer:
     from edgekit.devices.judge import judge_graph
+    from edgekit.devices.placement import Placement
     from edgekit.devices.profile import Profile
+    from edgekit.devices.programs import read_compiled
     from edgekit.formats import FORMATS
 
-    artifact = Artifact.from_dict(job["artifact"])
-    graph = FORMATS.get(artifact.format).describe(artifact)
-    judgement = judge_graph(graph, Profile.model_validate(job["device"]), precision=job["precision"])
+    def describe(stored: dict[str, Any]) -> Graph:
+        artifact = Artifact.from_dict(stored)
+        return FORMATS.get(artifact.format).describe(artifact)
+
+    def ask(predicted: Placement) -> Placement:
+        return predicted if job["compiled"] is None else read_compiled(profile, predicted, describe(job["compiled"]))
+
+    profile = Profile.model_validate(job["device"])
+    judgement = judge_graph(describe(job["artifact"]), profile, precision=job["precision"], ask=ask)
     return {"placement": judgement.summary()}
 
 

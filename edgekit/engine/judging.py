@@ -78,9 +78,10 @@ def judge_output(
         # A node without a file, an error or a missed gate before it was skipped when the run was ended.
         code = broken["exit_code"] if broken else 1 if missed else ended_with
         return replace(made, exit_code=code, verdict="fail", lost_at=missed)
+    measurement = mark_simulated(last.measurement, output.simulated) or _measured_before(path, nodes)
     shares = {name: value for name, value in (placement or {}).items() if isinstance(value, float)}
     gates = output_gates(output, evaluation)
-    verdicts = judge(last.measurement, gates, bytes=last.artifact.bytes, placement=shares)
+    verdicts = judge(measurement, gates, bytes=last.artifact.bytes, placement=shares)
     code = exit_code(verdicts, strict=strict)
     verdict = overall(verdicts)
     if broken is not None:
@@ -95,11 +96,23 @@ def judge_output(
         verdict=verdict,
         verdicts=verdicts,
         artifact=last.artifact,
-        measurement=mark_simulated(last.measurement, output.simulated),
+        measurement=measurement,
         lost_at=_lost_at(path, nodes, verdicts) or missed,
         rejected=verdict == "fail",
         placement=placement,
     )
+
+
+def _measured_before(path: list[Node], nodes: Mapping[str, NodeResult]) -> Measurement | None:
+    """Of a file that only the device runs, made by steps that must not change the function: the figures of the file
+    before them, marked as simulated."""
+    for node in reversed(path):
+        measurement = nodes[node.id].measurement
+        if measurement is not None:
+            return replace(measurement, simulated=True) if node is not path[-1] else measurement
+        if node.traits is None or not node.traits.programs or not node.traits.exact:
+            return None
+    return None
 
 
 def mark_simulated(measurement: Measurement | None, simulated: bool) -> Measurement | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -105,6 +106,17 @@ class Surroundings:
             folder = find(name)
             self.toolchain_folders[name] = None if folder is None else str(folder)
         return self.toolchain_folders[name]
+
+    def hash_program(self, name: str) -> str:
+        """The hash of a program on PATH, which stands for its version.
+
+        Raises:
+            AbsentError: it is not there.
+        """
+        found = shutil.which(name)
+        if found is None:
+            raise AbsentError(f"{name} is not on PATH", remedy="edgekit doctor", code="absent_program")
+        return self.cache.memo.hash_file(Path(found))
 
     def task_inputs(self) -> Inputs | None:
         """The task, its options and the hash of its labels file."""

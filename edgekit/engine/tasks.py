@@ -73,7 +73,9 @@ class StepTask(Task):
         parent = done[self.needs[0]].artifact
         traits = self.traits
         source_requires = self._around.plan.source.requires if self.node.parent is None else ()
+        programs = {name: self._around.hash_program(name) for name in traits.programs}
         return {
+            **({"programs": programs} if programs else {}),
             "kind": "node",
             "step": self.node.step,
             "version": traits.version,
@@ -158,15 +160,19 @@ class PlaceTask(Task):
     """Predicts where an output's device runs the operators of its file."""
 
     def __init__(self, around: Surroundings, output: Output) -> None:
-        traits = around.plan.node(output.node).traits
+        node = around.plan.node(output.node)
+        traits = node.traits
         assert traits is not None and output.device is not None
-        stack = around.format(traits.produces).stack
+        # What a program of others compiled is judged by the file that it was compiled from, and what is left of that.
+        self._judged = node.parent or "source" if traits.programs else node.id
+        self._compiled = node.id if traits.programs else None
+        stack = around.format(traits.accepts if traits.programs else traits.produces).stack
         super().__init__(
             f"place {output.name}",
             "place",
             stack,
             f"placing {output.name}",
-            (output.node,),
+            (self._judged, *((self._compiled,) if self._compiled else ())),
             late=True,
             toolchain=traits.toolchain if stack == traits.stack else None,
         )
@@ -176,7 +182,8 @@ class PlaceTask(Task):
         return {
             "kind": "placement",
             "rules": _hash_rules(),
-            "artifact": done[self._output.node].artifact.sha256,
+            "artifact": done[self._judged].artifact.sha256,
+            "compiled": None if self._compiled is None else done[self._compiled].artifact.sha256,
             "device": hash_value(self._output.device),
             "precision": self._output.precision,
         }
@@ -184,7 +191,8 @@ class PlaceTask(Task):
     def job(self, done: DoneTasks) -> Job:
         return {
             "kind": "place",
-            "artifact": done[self._output.node].result["artifact"],
+            "artifact": done[self._judged].result["artifact"],
+            "compiled": None if self._compiled is None else done[self._compiled].result["artifact"],
             "device": self._output.device,
             "precision": self._output.precision,
         }

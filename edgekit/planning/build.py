@@ -12,7 +12,13 @@ from edgekit.devices.profile import Profile
 from edgekit.errors import EdgekitError, ExcludedError, InputError, first_exit_code
 from edgekit.plan import Data, DataSource, Node, Output, Plan, Source, TaskUse, add_traits
 from edgekit.planning.chains import Use, make_chain
-from edgekit.planning.preconditions import check_labels, check_labels_file, check_samples, find_source
+from edgekit.planning.preconditions import (
+    check_labels,
+    check_labels_file,
+    check_programs,
+    check_samples,
+    find_source,
+)
 from edgekit.planning.selection import Wanted, choose_outputs
 from edgekit.recipe.paths import split_factory
 from edgekit.recipe.schema import Recipe, Samples
@@ -60,6 +66,7 @@ def build_plan(
         except (InputError, ExcludedError) as error:
             problems.append(error)
     calibrating = [(output.name, use.step.name) for output, uses in chains for use in uses if use.step.calibrates]
+    check_programs(recipe, [(output.entry, use.step) for output, uses in chains for use in uses], problems)
     check_samples(recipe, calibrating, evaluate, problems)
     check_labels_file(recipe, problems)
     if evaluate:
@@ -72,8 +79,7 @@ def build_plan(
         source=source,
         nodes=nodes,
         outputs=tuple(
-            _output(recipe, output, makers[output.name], uses[-1].step.produces if uses else source.format, profiles)
-            for output, uses in chains
+            _output(recipe, output, makers[output.name], _compiled_from(uses), profiles) for output, uses in chains
         ),
         data=plan_data(recipe),
         task=None if recipe.task is None else plan_task(recipe),
@@ -150,8 +156,18 @@ def _strictest(first: Mapping[str, float], second: Mapping[str, float]) -> dict[
     return merged
 
 
-def _output(recipe: Recipe, output: Wanted, node: str | None, makes: str, profiles: Mapping[str, Profile]) -> Output:
-    """``makes`` is the format of the output's file."""
+def _compiled_from(uses: Sequence[Use]) -> list[str]:
+    """The format of an output's file and, where a program of others compiled it, of the one that it was made from."""
+    if not uses:
+        return []
+    last = uses[-1].step
+    return [last.produces, last.accepts] if last.programs else [last.produces]
+
+
+def _output(
+    recipe: Recipe, output: Wanted, node: str | None, judged: Sequence[str], profiles: Mapping[str, Profile]
+) -> Output:
+    """``judged`` are the formats that rules may read: ``_compiled_from``."""
     entry = recipe.targets.get(output.entry)
     gates = {**recipe.gates, **({} if entry is None else entry.gates)}
     if node is None:
@@ -163,7 +179,7 @@ def _output(recipe: Recipe, output: Wanted, node: str | None, makes: str, profil
     profile = profiles[output.target] if output.target else None
     simulated = profile is not None and profile.toolchain.compiler is not None
     device = None
-    if profile is not None and judges(profile) == makes:
+    if profile is not None and judges(profile) in judged:
         device = profile.model_dump(mode="json", exclude_none=True)
     return Output(output.name, output.entry, output.target, output.precision, node, gates, simulated, device)
 

@@ -53,8 +53,23 @@ def make_chain(recipe: Recipe, profiles: Mapping[str, Profile], output: Wanted, 
     uses = [_merge(recipe, output, entry, step, index, options.get(step.name, {})) for index, step in enumerate(own)]
     for use in route[_enter_route(profile, output, own, format_name) :]:
         uses.append(_merge(recipe, output, entry, STEPS.get(use.step), None, use.options))
+    if entry.compile:
+        uses.append(_merge(recipe, output, entry, _compile_step(recipe, profile, output), None, {}))
     check_limits(recipe, profile, output.name, uses, format_name)
     return uses
+
+
+def _compile_step(recipe: Recipe, profile: Profile, output: Wanted) -> Step:
+    name = profile.compile_step(output.precision)
+    if name is None:
+        told = [one.command for one in profile.handover if one.command is not None]
+        raise ExcludedError(
+            f"{output.name} has `compile: true`, and edgekit has no step that compiles for {profile.title}",
+            where=str(recipe.place("targets", output.entry, "compile")),
+            remedy=f"leave it out, and do it by hand: {told[0]}" if told else "leave it out",
+            code="no_compiler",
+        )
+    return STEPS.get(name)
 
 
 def _enter_route(profile: Profile, output: Wanted, own: list[Step], format_name: str) -> int:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib.metadata
+import shutil
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from edgekit.checks.gates import GATES
+from edgekit.devices.programs import load_programs
 from edgekit.documents import Place
 from edgekit.errors import AbsentError, EdgekitError, InputError
 from edgekit.formats import find_format
 from edgekit.recipe.paths import split_factory
 from edgekit.recipe.schema import Recipe, Samples
+from edgekit.steps import Step
 from edgekit.tasks import TASKS
 
 LABELS_FILE = "labels.csv"
@@ -71,6 +74,22 @@ def check_labels_file(recipe: Recipe, problems: list[EdgekitError]) -> None:
         remedy = "give the path of a file with one class name a line"
         message = f"no labels file at {recipe.task.labels}"
         problems.append(InputError(message, where=place, remedy=remedy, code="missing_file"))
+
+
+def check_programs(recipe: Recipe, used: Sequence[tuple[str, Step]], problems: list[EdgekitError]) -> None:
+    """Programs of others that the steps of the (entry, step) pairs run must be on PATH."""
+    for entry, step in used:
+        for name in step.programs:
+            if shutil.which(name) is None:
+                program = load_programs().get(name)
+                problems.append(
+                    AbsentError(
+                        f"`{step.name}` runs {name}, which is not on PATH",
+                        where=str(recipe.place("targets", entry, "compile")),
+                        remedy="install it" if program is None else program.get,
+                        code="absent_program",
+                    )
+                )
 
 
 def check_samples(

@@ -144,6 +144,7 @@ def _entry() -> Schema:
             "precision": _either(
                 {"type": "string"}, {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
             ),
+            "compile": {"type": "boolean", "description": "run the device's own compiler too", "default": False},
             "options": {"$ref": "#/$defs/StepOptions"},
             "gates": _gates(),
         },

@@ -170,10 +170,12 @@ class StepUse(Written):
 
 
 class Entry(Written):
-    """An entry of ``targets``: a profile (the entry's name by default) at one or more precisions (its default one)."""
+    """An entry of ``targets``: a profile (the entry's name by default) at one or more precisions (its default one).
+    ``compile``: the device's own compiler is run too (the step that the profile's `handover` names)."""
 
     target: str | None = None
     precision: list[str] = Field(default_factory=list)
+    compile: bool = False
     options: dict[str, StepUse] = Field(default_factory=dict)
     gates: dict[str, float] = Field(default_factory=dict)
 

@@ -127,6 +127,7 @@ def _check_entry_options(
     passed = list(steps)
     if profile is not None:
         passed += [use.step for route in profile.routes.values() for use in route if use.step not in passed]
+        passed += [one.step for one in profile.handover if one.step is not None]
         passed = list(dict.fromkeys(passed))
     for step_name, use in options.value.items():
         step = check_use(use, mistakes)

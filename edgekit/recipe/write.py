@@ -77,6 +77,8 @@ def _entry(entry: Any) -> dict[str, Any]:
         written["target"] = entry.target
     if entry.precision:
         written["precision"] = list(entry.precision)
+    if entry.compile:
+        written["compile"] = True
     if entry.options:
         written["options"] = {step: _settings(use) for step, use in entry.options.items()}
     if entry.gates:

@@ -80,7 +80,7 @@ Run = Callable[[Context, Artifact, Any], Produced]
 class Step:
     """A registered step. ``exact``: it must not change the function (gated at 60 dB where it stands). ``calibrates``:
     it is given samples. ``requires``: distributions whose versions enter the cache key. ``toolchain``: the folder of
-    pinned wheels that its worker needs, if any."""
+    pinned wheels that its worker needs, if any. ``programs``: those of others that must be on PATH."""
 
     name: str
     accepts: str
@@ -93,6 +93,7 @@ class Step:
     calibrates: bool = False
     requires: tuple[str, ...] = ()
     toolchain: str | None = None
+    programs: tuple[str, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -115,12 +116,24 @@ def step(
     calibrates: bool = False,
     requires: Sequence[str] = (),
     toolchain: str | None = None,
+    programs: Sequence[str] = (),
 ) -> Callable[[Run], Run]:
     """Register the decorated function as a step. Raise ``version`` when what it writes changes."""
 
     def register(run: Run) -> Run:
         entry = Step(
-            name, accepts, produces, stack, version, options, run, exact, calibrates, tuple(requires), toolchain
+            name,
+            accepts,
+            produces,
+            stack,
+            version,
+            options,
+            run,
+            exact,
+            calibrates,
+            tuple(requires),
+            toolchain,
+            tuple(programs),
         )
         STEPS.add(name, entry, defined_in=run)
         return run

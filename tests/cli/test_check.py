@@ -300,6 +300,50 @@ def test_a_compiled_file(edgekit_command: Command, shared_data: Shared) -> None:
     assert "compiled already" in done.stderr and "edgekit inspect" in done.stderr
 
 
+def test_recorded_answer_of_the_compiler_as_a_step(
+    compiler: Callable[..., dict[str, str | None]], edgekit_command: Command, shared_data: Shared, tmp_path: Path
+) -> None:
+    folder = shared_data("coral")
+    log = (folder / "yolov5n-int8_640_edgetpu.log").read_text()
+    compiled = folder / "yolov5n-int8_640_edgetpu.tflite"
+    env = compiler(f"Model compiled successfully in 9 ms.\n{log}\nCompilation succeeded!", compiled)
+    file = folder / "yolov5n-int8_640.tflite"
+    done = edgekit_command("convert", file, "--to", "edgetpu", "--json", env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (output,) = json.loads(done.stdout)["outputs"]
+    made = tmp_path / "edgekit-out" / "yolov5n-int8_640" / output["artifact"]["path"]
+    assert output["artifact"]["format"] == "edgetpu"
+    assert made.read_bytes() == compiled.read_bytes()
+
+
+COMPILED = """\
+edgekit: 1
+model: model.onnx
+data: {evaluate: {path: evaluate.npz}, calibrate: {path: calibrate.npz}}
+task: classification
+targets: {coral: {compile: true}}
+"""
+
+
+def test_compile_in_a_recipe(
+    tiny: Any, compiler: Callable[..., dict[str, str | None]], edgekit_command: Command, tmp_path: Path
+) -> None:
+    for name in ("model.onnx", "evaluate.npz", "calibrate.npz"):
+        (tmp_path / name).write_bytes((tiny.folder / name).read_bytes())
+    (tmp_path / "compiled.yaml").write_text(COMPILED)
+    words = ("run", "compiled.yaml", "--dry-run", "--json")
+    plan = json.loads(edgekit_command(*words, cwd=tmp_path, env=compiler("")).stdout)
+    assert [node["step"] for node in plan["nodes"]][-2:] == ["tflite_int8", "tflite_to_edgetpu"]
+    assert plan["outputs"][0]["node"] == "tflite_to_edgetpu"
+    absent = edgekit_command(*words[:2], cwd=tmp_path, env={"PATH": str(tmp_path)})
+    assert (absent.returncode, absent.stdout) == (3, "")
+    assert "edgetpu_compiler" in absent.stderr
+    assert "coral.ai/docs/edgetpu/compiler" in absent.stderr
+    assert "compiled.yaml:5" in absent.stderr
+    other = edgekit_command(*words, "--set", "targets={onnxruntime-cpu: {compile: true}}", cwd=tmp_path)
+    assert (other.returncode, json.loads(other.stdout)["error"]["code"]) == (4, "no_compiler")
+
+
 RECIPE = """\
 edgekit: 1
 model: model.onnx

@@ -40,7 +40,7 @@ def test_a_step(step_name: str, declared: set[str]) -> None:
     assert len(step.summary) <= 120
     assert not (step.exact and step.calibrates)
     wheels = set() if step.toolchain is None else {wheel.name for wheel in get_manifest(step.toolchain).wheels}
-    assert step.requires, "the versions of what it calls enter its key"
+    assert step.requires or step.programs, "the versions of what it calls enter its key"
     assert undeclared(step.requires, declared | wheels) == []
     check_options(step.options)
 

@@ -19,6 +19,8 @@ Require = Callable[[str, str], NoReturn]
 
 def test_a_step(step_name: str, workshop: Any, require: Require) -> None:
     step = STEPS.get(step_name)
+    if step.programs:
+        pytest.skip(f"it runs {step.programs[0]}, which does not take this model; tests/cli/test_check.py has it")
     with what_is_absent(require, step.toolchain or step.stack):
         given = workshop.before(step)
         workshop.start(step.stack, step.toolchain)
@@ -48,12 +50,14 @@ def test_a_step(step_name: str, workshop: Any, require: Require) -> None:
         measurement = workshop.measure(made)
         assert measurement.nonfinite == 0
         assert measurement.sqnr_db >= (60 if step.exact else 1)
-    if step.exact:
+    if step.exact and known.runtime is not None:  # a file that only the device runs may hide its operators
         assert costs(workshop, made) == pytest.approx(costs(workshop, given), rel=0.005)
 
 
 def test_a_format(format_name: str, workshop: Any, require: Require, tmp_path: Path) -> None:
     known = FORMATS.get(format_name)
+    if any(step.programs for step in STEPS if step.produces == format_name):
+        pytest.skip(f"only a program of others writes {format_name}")
     with what_is_absent(require, known.stack):
         made = workshop.in_format(format_name)
         if made is None:

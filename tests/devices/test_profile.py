@@ -117,6 +117,6 @@ def test_every_value_of_edgekits_own_profiles_has_a_source_or_says_what_was_sear
             walk(value, (key,))
     # Names that are edgekit's: its rule sets and toolchains; what a handover or a figure is called.
     allowed = {("operators", "rules"), ("toolchain", "needs"), ("handover", "title"), ("handover", "command")}
-    allowed |= {("handover", "precisions")}
+    allowed |= {("handover", "precisions"), ("handover", "step")}
     allowed |= {("reference", word) for word in ("model", "metric", "unit", "conditions")}
     assert set(bare) <= allowed

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgekit.cli.model_flags import Flags
     from edgekit.devices import Profile
     from edgekit.devices.judge import Judgement
+    from edgekit.devices.latency import Estimate
     from edgekit.devices.placement import Placement
     from edgekit.graph import Graph
 
@@ -98,6 +99,7 @@ class Checked:
     judgement: Judgement
     verdicts: tuple[Verdict, ...] = ()
     strict: bool = False
+    latency: Estimate | None = None
 
     @property
     def exit_code(self) -> int:
@@ -174,6 +176,7 @@ def _judge(
     from edgekit.cli.jobs import Jobs
     from edgekit.cli.model_flags import parse_shapes
     from edgekit.devices.judge import judge_graph
+    from edgekit.devices.latency import estimate
 
     assert flags.model is not None
     steps = steps_to_judged(profile, precision, format_of(flags.model))
@@ -191,7 +194,8 @@ def _judge(
             return ask_compiler(jobs, profile, judged, predicted)
 
         judgement = judge_graph(graph, profile, precision=precision, converted=path is not None, ask=ask)
-    return Checked(flags.model, profile, precision, judged, artifact.format, judgement)
+    latency = estimate(graph, profile, judgement.placement, precision=precision)
+    return Checked(flags.model, profile, precision, judged, artifact.format, judgement, latency=latency)
 
 
 def ask_compiler(jobs: Jobs, profile: Profile, model: Path, predicted: Placement) -> Placement:

@@ -44,6 +44,7 @@ def check_document(checked: Checked) -> dict[str, Any]:
         "operators": [_operator(placed) for placed in placement.operators],
         "totals": placement.totals(),
         "memory": checked.judgement.memory_dict(),
+        "latency_estimate": None if checked.latency is None else checked.latency.to_dict(),
         "subgraphs": placement.subgraphs,
         "transposes": placement.transposes,
         "violations": [_violation(violation) for violation in placement.violations],
@@ -127,6 +128,8 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     ]
     if there:
         rows.append(("held there", ", ".join(there)))
+    if checked.latency is not None:
+        rows.append(("latency", f"{checked.latency.text}; {checked.latency.conditions}"))
     return rows
 
 

@@ -180,7 +180,7 @@ def _reasons(cause: str, title: str, operators: Iterable[Placed]) -> str:
 
 def _without_details(reason: str) -> str:
     """A reason without the names, sizes and numbers in it."""
-    return re.sub(r"`[^`]*`|\[[^\]]*\]|\S*[/:;]\S*|\d+", "_", reason)
+    return re.sub(r"`[^`]*`|\[[^\]]*\]|\S*[/:;_]\S*|\S+\.\S+|\d+", "_", reason)
 
 
 def _shorten_names(text: str) -> str:

@@ -45,6 +45,8 @@ _DATA_DEPENDENT = frozenset(
 #: Beyond so many times the slowest published model the error is that of the worst of them; from the second factor on,
 #: and below half of the fastest, there is no estimate.
 _SLOW, _TOO_SLOW, _TOO_FAST = 2, 10, 0.5
+#: The share of the time that operators on the CPU may take of which the published models have none.
+_LITTLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Rates:
     ``depthwise``: whether the published models tell what depthwise convolutions cost; where not, a model with some gets
     no estimate (on GPUs one multiply-accumulate of theirs costs as much as a hundred others).
     ``fastest``, ``slowest``: the published times in ms, from the least to the most.
-    ``operators``: the types that the published models have, where an estimate is to stay with them.
+    ``operators``: the types that the published models have; an estimate rests on them (those of a CPU alone are told).
     ``host``: the rates of the CPU beside the accelerator, for operators that are left to it (None: not known).
     """
 
@@ -123,10 +125,15 @@ def estimate(
     on_device, on_host = here
     on_host = [operator for operator in on_host if is_layer(graph, operator)]
     ms = _time(graph, on_device, streamed_bytes(graph, placement, rates.cache_bytes), rates)
-    on_cpu = _time(graph, on_host, 0, rates.host) if on_host else 0.0
-    if ms is None or on_cpu is None:
+    if ms is None or not on_host:
+        return None if ms is None else _conclude(ms, [rates])
+    on_cpu = _time(graph, on_host, 0, rates.host)
+    if on_cpu is None or rates.host is None or rates.host.operators is None:
         return None
-    return _conclude(ms + on_cpu, [rates, rates.host] if on_host and rates.host is not None else [rates])
+    unseen = _time(graph, [one for one in on_host if one.type not in rates.host.operators], 0, rates.host)
+    if unseen is None or unseen > _LITTLE * (ms + on_cpu):
+        return None
+    return _conclude(ms + on_cpu, [rates, rates.host])
 
 
 def _conclude(ms: float, used: list[Rates]) -> Estimate | None:
@@ -232,8 +239,7 @@ def _split(graph: Graph, placement: Placement | None) -> tuple[list[Operator], l
 
 def _time(graph: Graph, operators: Sequence[Operator], streamed: int, rates: Rates | None) -> float | None:
     """Milliseconds; None where the rates, a size, or the cost of a class of operators are not known."""
-    types = {operator.type for operator in operators}
-    if rates is None or types & _DATA_DEPENDENT or (rates.operators is not None and types - rates.operators):
+    if rates is None or any(operator.type in _DATA_DEPENDENT for operator in operators):
         return None
     try:
         features = measure(graph, operators, streamed)

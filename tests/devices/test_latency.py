@@ -220,13 +220,19 @@ def test_operators_on_the_cpu_take_its_time(benchmarks: ModuleType) -> None:
     assert slow.worst_error >= host.worst_error
 
 
-def test_a_tail_that_no_published_model_has_on_the_cpu_gives_no_estimate(benchmarks: ModuleType) -> None:
+def test_kinds_that_no_published_model_has_on_the_cpu_may_take_little_time(benchmarks: ModuleType) -> None:
     graph, profile = benchmarks.build("mobilenet_v2"), load_profiles()["coral"]
-    other = replace(graph, operators=(*graph.operators[:-1], replace(graph.operators[-1], type="ARG_MAX")))
-    assert estimate(other, profile, _on_cpu(other, ())) is not None
-    assert estimate(other, profile, _on_cpu(other, other.operators[-1:])) is None
-    boxes = replace(graph, operators=(*graph.operators[:-1], replace(graph.operators[-1], type="CUSTOM")))
-    assert estimate(boxes, profile, _on_cpu(boxes, ())) is None
+
+    def with_last(kind: str, sides: int) -> Graph:
+        last = len(graph.tensors)
+        pictures = [TensorInfo(f"p{side}", (1, sides, sides, 21), "float32") for side in range(2)]
+        added = Operator(len(graph.operators), kind, (last,), (last + 1,))
+        return replace(graph, tensors=(*graph.tensors, *pictures), operators=(*graph.operators, added))
+
+    small, large, boxes = with_last("ARG_MAX", 4), with_last("ARG_MAX", 512), with_last("CUSTOM", 4)
+    assert estimate(small, profile, _on_cpu(small, small.operators[-1:])) is not None
+    assert estimate(large, profile, _on_cpu(large, large.operators[-1:])) is None
+    assert estimate(boxes, profile, _on_cpu(boxes, boxes.operators[-1:])) is None
 
 
 def test_parameters_beyond_the_chips_store_are_streamed(benchmarks: ModuleType) -> None:

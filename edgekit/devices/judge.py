@@ -110,7 +110,8 @@ def judge_graph(
         *_check_opset(judged, profile),
     )
     memory = tuple(_needs(judged, profile))
-    violations = (*own, *(_too_large(need) for need in memory if need.required and need.exceeds))
+    final = assumed or not converted  # what is still to be made smaller may need less than it does now
+    violations = (*own, *(_too_large(need) for need in memory if final and need.required and need.exceeds))
     added = tuple(violation for violation in violations if violation.rule not in known)
     return Judgement(profile.name, replace(placement, violations=(*placement.violations, *added)), memory, assumed)
 

@@ -215,6 +215,19 @@ def test_memory_of_the_device(rules: dict[str, Any], has: int | None, exceeds: b
     assert any(violation.rule == "memory" for violation in found.placement.violations) is violates
 
 
+def test_a_file_that_is_still_to_be_made_smaller_is_not_too_large(rules: dict[str, Any]) -> None:
+    fact = {"value": 700, "source": "manual"}
+    half = {"weights": fact | {"value": "float16"}, "activations": fact | {"value": "float16"}}
+    half["io"] = fact | {"value": ["float32"]}
+    more = {"precisions": {"fp16": half}, "routes": {"fp16": [{"step": "tflite_fp16"}]}, "excluded": {}}
+    profile = board(operators=TINY, memory={"total_bytes": fact}, **more)
+    found = judge_graph(network(), profile, converted=True)
+    assert not found.assumed_quantized
+    assert found.memory_dict()["total_bytes"]["exceeds"]
+    assert found.placement.violations == ()
+    assert judge_graph(network(), profile).placement.violations[0].rule == "memory"
+
+
 def test_parameters_beyond_the_fast_store_still_run(rules: dict[str, Any]) -> None:
     memory = {"parameter_bytes": {"value": 100, "source": "manual"}}
     found = judge_graph(network("int8"), board(operators=TINY, memory=memory))

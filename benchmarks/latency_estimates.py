@@ -28,6 +28,8 @@ FIGURES = Path(__file__).with_name("latency_figures.yaml")
 RATES = Path(latency.__file__).with_name("latency.yaml")
 #: Fewer published models, or fewer that show one of the features, give no estimate.
 FEWEST_MODELS, FEWEST_SHOWING = 4, 2
+#: Of fewer models than this the median says little: the error that users are told is then that of the worst.
+ENOUGH_FOR_MEDIAN = 6
 #: How strongly rates are held back, as a share of a column's weight: settles what the figures leave open.
 RIDGE = 0.02
 #: Of the fit on a logarithmic scale: how often it is repeated; the error below which models weigh alike; the least
@@ -91,7 +93,7 @@ def fit_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
         "fastest": min(entry["figures"].values()),
         "slowest": max(entry["figures"].values()),
         "depthwise": shows_depthwise(entry),
-        "typical_error": round(median(errors), 3),
+        "typical_error": round(median(errors) if len(errors) >= ENOUGH_FOR_MEDIAN else max(errors), 3),
         "worst_error": round(max(errors), 3),
         "ms": rates,
     }

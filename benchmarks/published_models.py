@@ -8,7 +8,7 @@ parameters and multiply-accumulates against the published counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from math import ceil, prod
 
@@ -306,7 +306,7 @@ def efficientnet_edgetpu(width: float, depth: float, side: int) -> Graph:
     return net.classify(net.conv(x, round_channels(1280 * width), 1))
 
 
-# --- a detector ------------------------------------------------------------------------------------------------------
+# --- detectors ------------------------------------------------------------------------------------------------------
 
 
 def yolox_s(side: int = 640, classes: int = 80) -> Graph:
@@ -348,6 +348,51 @@ def _csp(net: Net, x: int, channels: int, count: int, *, residual: bool = False)
 def _enlarge(net: Net, x: int) -> int:
     _, height, width, channels = net.shape(x)
     return net.add("RESIZE_NEAREST_NEIGHBOR", (x,), (1, 2 * height, 2 * width, channels))
+
+
+def yolov8(width: float, depth: float, most: int, side: int, classes: int = 80) -> Graph:
+    """YOLOv8 up to its raw outputs. Its activation function, SiLU, is a product of its own in every format."""
+    net = Net(side)
+
+    def channels(count: int) -> int:
+        return round_channels(min(count, most) * width)
+
+    def conv(x: int, out: int, kernel: int = 1, stride: int = 1) -> int:
+        y = net.conv(x, out, kernel, stride)
+        return net.add("MUL", (y, net.add("LOGISTIC", (y,), net.shape(y))), net.shape(y))
+
+    def block(x: int, out: int, count: int, *, residual: bool) -> int:
+        first = conv(x, out)
+        half = (*net.shape(first)[:3], out // 2)
+        parts = [net.add("SPLIT", (first,), half), net.tensor(half)]
+        split = net.operators[-1]
+        net.operators[-1] = replace(split, outputs=(parts[0], parts[1]))
+        for _ in range(max(1, round(count * depth))):
+            y = conv(conv(parts[-1], out // 2, 3), out // 2, 3)
+            parts.append(net.sum(y, parts[-1]) if residual else y)
+        return conv(net.concat(*parts), out)
+
+    x, kept = conv(0, channels(64), 3, 2), []
+    for count, repeats in ((128, 3), (256, 6), (512, 6), (1024, 3)):
+        x = block(conv(x, channels(count), 3, 2), channels(count), repeats, residual=True)
+        kept.append(x)
+    pooled = [conv(x, channels(1024) // 2)]
+    for _ in range(3):
+        pooled.append(net.pool(pooled[-1], 5, 1))
+    top = conv(net.concat(*pooled), channels(1024))
+    middle = block(net.concat(_enlarge(net, top), kept[2]), channels(512), 3, residual=False)
+    low = block(net.concat(_enlarge(net, middle), kept[1]), channels(256), 3, residual=False)
+    mid = block(net.concat(conv(low, channels(256), 3, 2), middle), channels(512), 3, residual=False)
+    high = block(net.concat(conv(mid, channels(512), 3, 2), top), channels(1024), 3, residual=False)
+    boxes, labels = max(16, channels(256) // 4, 64), max(channels(256), min(classes, 100))
+    outputs = [
+        net.concat(
+            net.conv(conv(conv(level, boxes, 3), boxes, 3), 64, 1),
+            net.conv(conv(conv(level, labels, 3), labels, 3), classes, 1),
+        )
+        for level in (low, mid, high)
+    ]
+    return net.graph(*outputs)
 
 
 RESNET50, RESNET101, RESNET152 = (3, 4, 6, 3), (3, 4, 23, 3), (3, 8, 36, 3)
@@ -401,6 +446,12 @@ def _models() -> dict[str, Callable[[], Graph]]:
         "efficientnet_edgetpu_m": lambda: efficientnet_edgetpu(1.0, 1.1, 240),
         "efficientnet_edgetpu_l": lambda: efficientnet_edgetpu(1.2, 1.4, 300),
         "yolox_s_640": yolox_s,
+        "yolov8n_416": lambda: yolov8(0.25, 0.33, 1024, 416),
+        "yolov8n_640": lambda: yolov8(0.25, 0.33, 1024, 640),
+        "yolov8s_416": lambda: yolov8(0.5, 0.33, 1024, 416),
+        "yolov8s_640": lambda: yolov8(0.5, 0.33, 1024, 640),
+        "yolov8m_416": lambda: yolov8(0.75, 0.67, 768, 416),
+        "yolov8m_640": lambda: yolov8(0.75, 0.67, 768, 640),
     }
 
 

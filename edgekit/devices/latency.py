@@ -30,6 +30,7 @@ _WINDOW = {"tflite": slice(1, 3), "onnx": slice(2, None)}
 #: Part of the operator before them, or nothing but another look at the same numbers.
 _FREE = frozenset(
     {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "QUANTIZE", "DEQUANTIZE", "RELU", "RELU6", "SHAPE", "RELU_N1_TO_1"}
+    | {"LEAKY_RELU", "PRELU", "LOGISTIC", "TANH", "HARD_SWISH"}
     | {"Relu", "Clip", "LeakyRelu", "PRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Reshape", "Flatten"}
     | {"Squeeze", "Unsqueeze", "Identity", "Constant", "Cast", "Shape", "QuantizeLinear", "DequantizeLinear", "Dropout"}
 )

@@ -20,7 +20,8 @@ from edgekit.graph import Graph, Operator, TensorInfo
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 #: Parameters and multiply-accumulates in millions, as published: torchvision's model pages; TensorFlow's model page of
-#: MobileNet v1; timm's of Inception v4, Inception-ResNet v2 and EfficientNet-EdgeTpu; YOLOX' (half of its FLOPs).
+#: MobileNet v1; timm's of Inception v4, Inception-ResNet v2 and EfficientNet-EdgeTpu; half of the FLOPs that
+#: the makers of YOLOX and YOLOv8 give.
 PUBLISHED = {
     "alexnet": (61.100840, 714),
     "vgg11": (132.863336, 7609),
@@ -56,12 +57,18 @@ PUBLISHED = {
     "efficientnet_edgetpu_m": (6.899496, 3040),
     "efficientnet_edgetpu_l": (10.589712, 8000),
     "yolox_s_640": (8.968255, 13400),
+    "yolov8n_640": (3.2, 4350),
+    "yolov8s_640": (11.2, 14300),
+    "yolov8m_640": (25.9, 39450),
 }
 #: Half a unit of the last digit that was published, where that is more than rounding to a thousandth.
 ROUNDED = {
     "mobilenet_v1_0.25_128": (0.005, 0.5),
     "mobilenet_v1_0.5_160": (0.005, 0.5),
     "efficientnet_edgetpu_s": (0, 5),
+    "yolov8n_640": (0.05, 25),
+    "yolov8s_640": (0.05, 25),
+    "yolov8m_640": (0.05, 25),
 }
 
 
@@ -203,9 +210,18 @@ def test_no_estimate_far_from_the_published_times(benchmarks: ModuleType) -> Non
 
 
 def test_beyond_the_published_times_the_error_is_the_worst(benchmarks: ModuleType) -> None:
-    found = estimate(benchmarks.build("resnet50"), load_profiles()["raspberry-pi-4"])
-    assert found is not None and found.ms > 150
-    assert found.typical_error == found.worst_error > load_rates()["raspberry-pi-4"]["fp16"].typical_error
+    profile, rates = load_profiles()["oak"], load_rates()["oak"]["fp16"]
+    near, far = (estimate(benchmarks.build(name), profile) for name in ("resnet50", "yolov8m_640"))
+    assert near is not None and near.typical_error == rates.typical_error < near.worst_error
+    assert far is not None and far.ms > 2 * rates.slowest
+    assert far.typical_error == far.worst_error == rates.worst_error
+
+
+def test_of_few_models_the_error_is_that_of_the_worst() -> None:
+    for precisions in load_rates().values():
+        for rates in precisions.values():
+            assert rates.typical_error <= rates.worst_error
+            assert rates.models >= 6 or rates.typical_error == rates.worst_error
 
 
 def test_operators_on_the_cpu_take_its_time(benchmarks: ModuleType) -> None:

@@ -107,6 +107,7 @@ def _describe(job: Job, progress: ProgressTo) -> Answer:
 
 def _place(job: Job, progress: ProgressTo) -> Answer:
     from edgekit.devices.judge import judge_graph
+    from edgekit.devices.latency import estimate
     from edgekit.devices.placement import Placement
     from edgekit.devices.profile import Profile
     from edgekit.devices.programs import read_compiled
@@ -120,8 +121,11 @@ def _place(job: Job, progress: ProgressTo) -> Answer:
         return predicted if job["compiled"] is None else read_compiled(profile, predicted, describe(job["compiled"]))
 
     profile = Profile.model_validate(job["device"])
-    judgement = judge_graph(describe(job["artifact"]), profile, precision=job["precision"], ask=ask)
-    return {"placement": judgement.summary()}
+    graph = describe(job["artifact"])
+    judgement = judge_graph(graph, profile, precision=job["precision"], ask=ask)
+    latency = estimate(graph, profile, judgement.placement, precision=job["precision"])
+    estimated = {} if latency is None else {"latency_estimate": latency.to_dict()}
+    return {"placement": {**judgement.summary(), **estimated}}
 
 
 def _run_step(job: Job, progress: ProgressTo) -> Answer:

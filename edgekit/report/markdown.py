@@ -7,7 +7,7 @@ from typing import Any
 
 from edgekit.report import figures
 from edgekit.report.failures import count_outputs, find_failures
-from edgekit.report.terminal import SIMULATED, has_simulated, table_rows
+from edgekit.report.terminal import SIMULATED, has_simulated, latency_estimates, table_rows
 
 NOT_MEASURED = dict.fromkeys(("drop_points", "drop_points_interval", "agreement", "sqnr_db"))
 
@@ -20,6 +20,8 @@ def render(report: dict[str, Any], folder: Path, recipe: str | None = None) -> s
     parts.append(_table(table_rows(report)))
     if has_simulated(report):
         parts.append(SIMULATED)
+    if estimates := latency_estimates(report):
+        parts.append("\n".join(f"- {_escape(line)}" for line in estimates))
     if report["error"]:
         parts.append(f"**The run stopped**: {_escape(report['error']['message'])}")
     parts.extend(_failure(failure) for failure in find_failures(report, folder, recipe))

@@ -79,6 +79,9 @@ NODE = _record(
 PLACEMENT = _record(
     mapped_operators=_nullable(SHARE), mapped_macs=_nullable(SHARE), source={"enum": ["predicted", "compiler"]}
 )
+PLACEMENT["properties"]["latency_estimate"] = _nullable(
+    _record(ms=NUMBER, typical_error=NUMBER, worst_error=NUMBER, models=COUNT, conditions=TEXT, source=TEXT, text=TEXT)
+)
 OUTPUT = _record(
     output=TEXT,
     target=TEXT,

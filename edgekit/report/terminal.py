@@ -17,6 +17,8 @@ def render(report: dict[str, Any], folder: Path, *, recipe: str | None = None, c
     parts = [outputs_table(report, colour=colour)]
     if has_simulated(report):
         parts[0] += f"\n{SIMULATED}"
+    if estimates := latency_estimates(report):
+        parts.append("\n".join(estimates))
     files = [output["artifact"]["path"] for output in report["outputs"] if output["artifact"]]
     if files:
         parts.append("\n".join(str(folder / file) for file in files))
@@ -74,6 +76,16 @@ def table_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
 def has_simulated(report: dict[str, Any]) -> bool:
     """Whether a figure in the table was not taken in the device's own runtime."""
     return any(output["measurement"] and output["measurement"]["simulated"] for output in report["outputs"])
+
+
+def latency_estimates(report: dict[str, Any]) -> list[str]:
+    """``coral/int8: about 2.6 ms (estimate, ...)`` for each output whose time on its device could be estimated."""
+    found = []
+    for output in report["outputs"]:
+        latency = (output["placement"] or {}).get("latency_estimate")
+        if latency is not None:
+            found.append(f"{output['output']}: {latency['text']}; {latency['conditions']}")
+    return found
 
 
 def metric_header(report: dict[str, Any]) -> str:

@@ -42,7 +42,7 @@ def compute_reference(
 
     Returns:
         {samples, outputs: [{name, file, shape, dtype}], sha256 (of the raw outputs), labelled, decides, chance (what
-        guessing scores, or None), measurement: the source's own, as a dict}; also written to ``out/reference.json``.
+        guessing or a constant answer scores, or None), chance_of (which of them), measurement: the source's own, as a dict}; also written to ``out/reference.json``.
 
     Raises:
         InputError: the outputs or labels do not fit the task, or an output is NaN or infinite.
@@ -78,7 +78,7 @@ def compute_reference(
     info = {
         **writer.info(),
         "labelled": records.scores is not None,
-        "chance": judge.chance() if records.scores is not None else None,
+        **_chance(judge, labels if records.scores is not None else None),
         "measurement": _summarize(records, None, judge, samples, walk, False, False, 0, started).to_dict(),
     }
     (out / REFERENCE).write_text(json.dumps(info, indent=1))
@@ -132,6 +132,14 @@ def measure(
         _add_score(records, judge, seen.outputs, labels, seen.index)
     records.save(out, decides=decides)
     return _summarize(records, known.scores, judge, samples, walk, decides, simulated, seed, started)
+
+
+def _chance(task: Task, labels: Any) -> dict[str, Any]:
+    """What is reached without looking at the samples (None without labels), and in which way: the better of two."""
+    ways = {} if labels is None else {"guessing": task.chance(), "a constant answer": task.constant_answer(labels)}
+    known = {way: figure for way, figure in ways.items() if figure is not None}
+    best = max(known, key=lambda way: known[way], default=None)
+    return {"chance": None if best is None else known[best], "chance_of": best}
 
 
 def fit_task(task: Task, shapes: Mapping[str, tuple[int | None, ...]], samples: SampleSequence) -> None:

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edgekit.checks.gates import EXACT_GATES, chance_reached, default_gates, exit_code, judge, overall
+from edgekit.checks.gates import EXACT_GATES, above_chance, chance_reached, default_gates, exit_code, judge, overall
 from edgekit.checks.measurement import Measurement, Verdict
 from edgekit.engine.results import NodeResult, OutputResult
 from edgekit.engine.tasks import is_exact
 from edgekit.errors import InputError, first_exit_code
 from edgekit.plan import Node, Output, Plan
+
+
+CHANCE_WAYS = {"a constant answer": "always answering the commonest label", "guessing": "guessing (1 / classes)"}
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,8 @@ def only_simulated(plan: Plan, node: Node) -> bool:
     return bool(made) and all(made)
 
 
-def check_chance(plan: Plan, measurement: Measurement | None, chance: float | None) -> None:
-    """Refuse to go on with a source model that guesses.
+def check_chance(plan: Plan, measurement: Measurement | None, chance: float | None, way: str | None = None) -> None:
+    """Refuse to go on with a source model that guesses. ``way``: how ``chance`` is reached without a model.
 
     Raises:
         InputError: its interval reaches down to chance, and no gate ``min_metric`` says that this is known.
@@ -139,8 +142,9 @@ def check_chance(plan: Plan, measurement: Measurement | None, chance: float | No
     assert chance is not None
     low, high = measurement.interval
     raise InputError(
-        f"the source model is no better than guessing: {measurement.metric} {measurement.value:.2%} "
-        f"(95 % interval {low:.2%} to {high:.2%}; chance is {chance:.2%}) on {measurement.samples} samples",
+        f"the source model is hardly better than chance: {measurement.metric} {measurement.value:.2%} "
+        f"(95 % interval {low:.2%} to {high:.2%}; {CHANCE_WAYS.get(way or '', 'chance')} reaches {chance:.2%}, "
+        f"and the interval should lie above {above_chance(chance):.2%}) on {measurement.samples} samples",
         where="the source model on the evaluation data",
         remedy="check the preprocessing and the order of the labels; if this is expected, set the gate min_metric",
         code="at_chance",

@@ -140,7 +140,8 @@ class _Run:
         for gates in [output.gates for output in self._plan.outputs] + [node.gates for node in self._plan.nodes]:
             check_gates(gates, labelled=self._evaluation.labelled)
         found = result.get("measurement")
-        check_chance(self._plan, None if found is None else Measurement.from_dict(found), result.get("chance"))
+        measured = None if found is None else Measurement.from_dict(found)
+        check_chance(self._plan, measured, result.get("chance"), result.get("chance_of"))
 
     def _settle(self) -> tuple[dict[str, NodeResult], list[OutputResult]]:
         """Verdicts, then the files."""

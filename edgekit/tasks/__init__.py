@@ -82,6 +82,15 @@ class Task:
         """The metric that guessing reaches (1 / classes), or None; known after ``check_outputs``."""
         return None
 
+    def constant_answer(self, labels: Any) -> float | None:
+        """The metric that one answer to every sample reaches at best, or None where the task does not ask.
+
+        ``labels`` are the samples' (array or list). Chance is the larger of this and ``chance``, not 1 / classes
+        alone: labels are rarely spread evenly, and a model that says one class always (which is what wrong
+        preprocessing mostly comes to) scores the share of the commonest label.
+        """
+        return None
+
 
 TASKS: Registry[type[Task]] = Registry("task", "edgekit.tasks")
 

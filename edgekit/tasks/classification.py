@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from math import prod
 from typing import Any
@@ -99,6 +100,14 @@ class Classification(Task):
 
     def chance(self) -> float | None:
         return None if not self._count else min(1.0, self.options.top_k / self._count)
+
+    def constant_answer(self, labels: Any) -> float | None:
+        """The share of the commonest label; with ``top_k`` of the k commonest."""
+        known = [int(label) for label in labels if isinstance(label, int | np.integer)]
+        if not known:
+            return None
+        commonest = Counter(known).most_common(self.options.top_k)
+        return sum(count for _, count in commonest) / len(known)
 
     def _scores(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
         name = self._output if self._output is not None else next(iter(outputs))

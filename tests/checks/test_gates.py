@@ -132,7 +132,10 @@ def test_default_gates() -> None:
 
 def test_chance() -> None:
     assert chance_reached(seen(interval=(0.09, 0.2)), 0.1)
-    assert not chance_reached(seen(interval=(0.11, 0.2)), 0.1)
+    assert chance_reached(seen(interval=(0.1004, 0.137)), 0.1), "142 of 1200 digits right, fed without / 255"
+    assert not chance_reached(seen(interval=(0.15, 0.2)), 0.1)
+    assert not chance_reached(seen(interval=(0.002, 0.01)), 0.001), "1000 classes: half of chance more will do"
+    assert not chance_reached(seen(interval=(0.53, 0.6)), 0.5)
     assert not chance_reached(seen(interval=None), 0.1)
     assert not chance_reached(seen(interval=(0.0, 0.2)), None)
     assert not chance_reached(None, 0.1)

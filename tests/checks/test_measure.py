@@ -75,7 +75,7 @@ def test_figures_are_those_computed_by_hand(tmp_path: Path, source: Artifact, pi
         60,
         True,
         True,
-        0.1,
+        max(np.bincount(labels)) / SAMPLES,  # labels are not spread evenly: over 1 / 10
     )
     own = reference["measurement"]
     assert (own["metric"], own["value"], own["sqnr_db"], own["agreement"], own["drop_points"]) == (

@@ -191,6 +191,18 @@ def test_a_model_that_guesses_ends_the_run(tiny: Tiny) -> None:
     assert tiny.run(known).exit_code == 0
 
 
+def test_a_model_that_always_answers_the_commonest_label_ends_the_run(tiny: Tiny) -> None:
+    """60 % (50 .. 69) is well over 1 / 4, and says nothing: 60 of 100 labels are class 2."""
+    labels = np.array([2] * 60 + [0] * 20 + [1] * 10 + [3] * 10)
+    x = np.random.default_rng(2).uniform(0.0, 0.1, (100, 4)).astype(np.float32)
+    x[:, 2] += 9.0
+    np.savez(tiny.folder / "skewed.npz", x=x, y=labels)
+    data = {"data": Data(evaluate=DataSource(tiny.folder / "skewed.npz")), "task": TaskUse("classification")}
+    error = tiny.run(tiny.plan(("copy", None, {}), **data)).error
+    assert error is not None and error["code"] == "at_chance" and "min_metric" in error["remedy"]
+    assert "always answering the commonest label reaches 60.00%" in error["message"]
+
+
 def test_labels_are_needed_by_a_gate_on_them(tiny: Tiny) -> None:
     np.savez(tiny.folder / "bare.npz", x=np.ones((5, 4), np.float32))
     plan = tiny.plan(("copy", None, {}), data=Data(evaluate=DataSource(tiny.folder / "bare.npz")))

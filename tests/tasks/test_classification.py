@@ -45,6 +45,13 @@ def test_top_k_is_named_and_has_its_own_chance() -> None:
     assert (task.metric_name(), task.chance()) == ("top2", 0.5)
 
 
+def test_a_constant_answer_scores_the_commonest_labels_share() -> None:
+    labels = np.array([2, 0, 2, 1, 2, 0], np.int64)
+    assert classifier().constant_answer(labels) == 3 / 6
+    assert classifier(top_k=2).constant_answer(labels) == 5 / 6
+    assert classifier().constant_answer([None, None]) is None
+
+
 def test_not_a_number_decides_nothing() -> None:
     """argmax would take the place of the NaN, in source and artifact alike."""
     task = classifier()

@@ -165,7 +165,7 @@ def _tensor_from_dict(data: dict[str, Any]) -> Tensor:
         dtype=data["dtype"],
         permutation=None if permutation is None else tuple(permutation),
         quantization=Quantization.from_dict(data.get("quantization")),
-        layout=data.get("layout"),
+        layout=data.get("source_layout", data.get("layout")),  # as a sidecar calls it
     )
 
 

@@ -146,7 +146,10 @@ def read_text(text: str, file: str) -> tuple[Node, list[Mistake]]:
         mark = error.problem_mark or error.context_mark
         place = _place(file, mark) if mark is not None else Place(file, 1, 1)
         said = "not YAML: " + " ".join(filter(None, (error.context, error.problem)))
-        if UNFILLED in "".join(text.splitlines()[place.line - 1 : place.line]):
+        line = "".join(text.splitlines()[place.line - 1 : place.line])
+        if "${" in line:
+            said += '; inside {} and [] a text with a variable is quoted: {path: "${root}/val"}'
+        if UNFILLED in line:
             # Inside [] and {} YAML takes the question mark for one of its own signs.
             said = "a value is not filled in: write it instead of ???"
         raise RecipeError(f"{file} is not YAML", where=str(place), mistakes=[place.mistake(said)]) from None

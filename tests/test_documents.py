@@ -139,6 +139,7 @@ REFUSED = {
     "a second document": ("a: 1\n---\nb: 2\n", "second document"),
     "nothing": ("# only a comment\n", "empty"),
     "not YAML": ("a: [1, 2\nb: 3\n", "not YAML"),
+    "a variable in a map": ("a: {b: ${root}/val}\n", 'is quoted: {path: "${root}/val"}'),
     "a tab": ("a:\n\tb: 1\n", "not YAML"),
     "a control character": ("a: \x00b", "not YAML"),
 }

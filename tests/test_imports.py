@@ -54,8 +54,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "devices": DEVICES,
     "checks": CHECKS,
     "steps": STEPS,
-    "steps.convert.tflite_to_edgetpu": STEPS
-    | {"devices.edgetpu_compiler"},  # it runs that program
+    "steps.convert.tflite_to_edgetpu": STEPS | {"devices.edgetpu_compiler"},  # it runs that program
     "recipe": RECIPE,
     "plan": PLAN,
     "planning": PLAN,

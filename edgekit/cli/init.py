@@ -43,6 +43,7 @@ def init(
     profiles = load_profiles(targets_dir)
     for name in target or ():
         profiles.find(name)
+    _check_names(preprocess, task)
     if out is not None and out.exists():
         raise InputError(
             f"{out} exists", where=str(out), remedy="choose another name, or remove it", code="file_exists"
@@ -68,6 +69,22 @@ def init(
     places = "1 place" if open_places == 1 else f"{open_places} places"
     note(f"{places} to fill in (???)" if open_places else "nothing left to fill in")
     return 0
+
+
+def _check_names(preprocess: str | None, task: str | None) -> None:
+    """Refuse (InputError) a preset or a task that there is not."""
+    from edgekit.recipe.preprocess import PRESETS
+    from edgekit.registry import did_you_mean
+    from edgekit.tasks import TASKS
+
+    if preprocess is not None and preprocess not in PRESETS:
+        raise InputError(
+            f"--preprocess {preprocess} is no preset{did_you_mean(preprocess, PRESETS)}",
+            remedy=f"the presets are {', '.join(PRESETS)}; words of your own go into the recipe",
+            code="unknown_preset",
+        )
+    if task is not None:
+        TASKS.get(task)
 
 
 def read_inputs(model: str) -> dict[str, dict[str, Any]] | None:

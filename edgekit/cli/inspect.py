@@ -100,13 +100,18 @@ def inspection_text(name: str, artifact: Artifact, graph: Graph) -> str:
         ("sha256", artifact.sha256),
         *(("input", tensor_text(tensor)) for tensor in artifact.io.inputs),
         *(("output", tensor_text(tensor)) for tensor in artifact.io.outputs),
-        ("MACs", f"{graph.macs:,} ({graph.macs / 1e6:.1f} M)"),
-        ("parameters", f"{graph.params:,} ({graph.params / 1e6:.2f} M)"),
+        ("MACs", count_text(graph.macs)),
+        ("parameters", count_text(graph.params)),
         ("quantization", _scheme_text(found)),
         *((name, _metadata_text(value)) for name, value in graph.metadata.items() if name != "quantization"),
     ]
     operators = [(type_, str(count)) for type_, count in graph.count_types().items()]
     return f"{name}\n\n{pairs(rows, indent='  ')}\n\n{table(('operator', 'count'), operators)}"
+
+
+def count_text(number: int) -> str:
+    """The figure in full, and in millions where it has some."""
+    return f"{number:,}" + (f" ({number / 1e6:.3g} M)" if number >= 100_000 else "")
 
 
 def _metadata_text(value: Any) -> str:

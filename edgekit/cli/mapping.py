@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.cli.model_flags import read_sidecar
-from edgekit.errors import AmbiguousOutputs
+from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.artifact import IO, Tensor
 
 MOST_ARRANGEMENTS = 64
+REMEDY = "give two files of the same network; `edgekit inspect FILE` shows the inputs and outputs of each"
 
 
 def arrangements(first: IO, first_path: Path, second: IO, second_path: Path) -> list[IO]:
@@ -24,7 +25,7 @@ def arrangements(first: IO, first_path: Path, second: IO, second_path: Path) -> 
     permutation that fits the shapes is one to try: a shape alone shows nothing.
 
     Raises:
-        AmbiguousOutputs: other numbers of inputs or outputs, or shapes that no permutation joins.
+        InputError: other numbers of inputs or outputs, or shapes that no permutation joins.
     """
     told = _from_sidecars(first, first_path, second, second_path)
     if told is not None:
@@ -83,9 +84,11 @@ def _inverse(permutation: tuple[int, ...] | None) -> tuple[int, ...] | None:
 
 def _pair(kind: str, first: Sequence[Tensor], second: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     if len(first) != len(second):
-        raise AmbiguousOutputs(
+        raise InputError(
             f"the two models have {len(first)} and {len(second)} {kind}s: "
-            f"{', '.join(t.name for t in first)}, and {', '.join(t.name for t in second)}"
+            f"{', '.join(t.name for t in first)}, and {', '.join(t.name for t in second)}",
+            remedy=REMEDY,
+            code="models_differ",
         )
     by_name = {tensor.name: tensor for tensor in second}
     if all(tensor.name in by_name for tensor in first):
@@ -109,8 +112,10 @@ def _ways(first: Tensor, second: Tensor) -> list[Tensor]:
             )
         )
     if not found:
-        raise AmbiguousOutputs(
+        raise InputError(
             f"`{first.name}` {list(first.shape)} and `{second.name}` {list(second.shape)} cannot stand for one another",
             where=second.name,
+            remedy=REMEDY,
+            code="models_differ",
         )
     return found

@@ -203,11 +203,13 @@ def _settings(flags: Flags) -> dict[str, Any]:
 
 
 def model_name(model: str) -> str:
-    """What the outputs are called after: the model file's stem, as the name of a folder."""
+    """What the outputs are called after: the model file's stem, with the function that builds it where that is not just
+    ``build``, as the name of a folder."""
     import re
 
-    file = model.rpartition(":")[0] if ".py:" in model else model
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(file).stem).strip("-._") or "model"
+    file, _, factory = model.rpartition(":") if ".py:" in model else (model, "", "")
+    stem = Path(file).stem + (f"-{factory}" if factory not in ("", "build") else "")
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "model"
 
 
 def parse_shapes(flags: Flags) -> dict[str, list[int]]:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from edgekit.cli.apps import JsonOption, TargetsDirOption
-from edgekit.cli.terminal import answer, answer_json
+from edgekit.cli.terminal import answer, answer_json, note
+from edgekit.errors import InputError
 
 SetOption = Annotated[
     list[str] | None,
@@ -76,13 +77,14 @@ def run(
       edgekit run lite0.yaml --strict --report junit=results/edgekit.xml
     """
     from edgekit.cli.execution import RESOLVED, Wishes, carry_out
-    from edgekit.cli.plans import plan_text
+    from edgekit.cli.plans import absences, plan_text
     from edgekit.devices import load_profiles
     from edgekit.planning.build import build_plan
     from edgekit.recipe import load_recipe
     from edgekit.report.document import plan_document
     from edgekit.report.write import parse_request
 
+    refuse_model(recipe)
     views = tuple(parse_request(text) for text in report or ())
     profiles = load_profiles(targets_dir)
     loaded = load_recipe(recipe, set_ or (), profiles=profiles)
@@ -92,6 +94,8 @@ def run(
             answer_json(plan_document(plan))
         else:
             answer(plan_text(plan))
+        for text in absences(plan):
+            note(f"note: {text}")
         return 0
     out = out or Path("edgekit-out") / plan.name
     wishes = Wishes(
@@ -106,3 +110,16 @@ def run(
         recipe=str(out / RESOLVED if set_ else recipe),
     )
     return carry_out(plan, loaded.to_yaml(), wishes).exit_code
+
+
+def refuse_model(path: Path) -> None:
+    """Refuse (InputError) a model file where a recipe is wanted, by its suffix."""
+    from edgekit.formats import FORMATS
+
+    if path.is_file() and any(path.suffix.lower() in known.suffixes for known in FORMATS):
+        raise InputError(
+            f"{path} is a model file, not a recipe",
+            where=str(path),
+            remedy=f"edgekit convert {path} --to FORMAT, edgekit quantize {path} --target NAME, or edgekit init {path}",
+            code="not_a_recipe",
+        )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 MEND = "remove or replace it"
@@ -40,6 +44,13 @@ def read_bytes(path: Path) -> bytes:
     return encoded
 
 
+def check_header(content: object, name: str) -> None:
+    """Refuse an encoded picture whose header is none (InputError, as ``decode``); its pixels are not looked at. What is
+    no encoded picture passes."""
+    if isinstance(content, bytes):
+        _read_header(content, name)
+
+
 def decode(encoded: bytes, name: str) -> np.ndarray:
     """RGB pixels, uint8 (height, width, 3): of an animation the first frame, an alpha channel dropped, the
     orientation that a camera noted in EXIF not applied (as in the usual training pipelines).
@@ -47,6 +58,15 @@ def decode(encoded: bytes, name: str) -> np.ndarray:
     Raises:
         InputError: no picture, truncated, more than 8 bits a channel, or so large that it looks like an attack.
     """
+    image = _read_header(encoded, name)
+    try:
+        return np.asarray(image.convert("RGB"))
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        raise _unreadable(name, error) from error
+
+
+def _read_header(encoded: bytes, name: str) -> Image.Image:
+    """The picture, opened but not decoded."""
     from PIL import Image
 
     try:
@@ -61,16 +81,17 @@ def decode(encoded: bytes, name: str) -> np.ndarray:
                 remedy="convert it to 8 bits, or give the samples as arrays (.npz)",
                 code="unreadable_image",
             )
-        return np.asarray(image.convert("RGB"))
+        return image
     except InputError:
         raise
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise InputError(
-            f"the picture {name} cannot be read: {_describe(error)}",
-            where=name,
-            remedy=MEND,
-            code="unreadable_image",
-        ) from error
+    except Exception as error:
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> InputError:
+    return InputError(
+        f"the picture {name} cannot be read: {_describe(error)}", where=name, remedy=MEND, code="unreadable_image"
+    )
 
 
 def _describe(error: Exception) -> str:

@@ -23,6 +23,7 @@ import numpy as np
 from edgekit.artifact import Tensor, hash_value
 from edgekit.datasets.labels import LabelWriter
 from edgekit.datasets.open import open_source
+from edgekit.datasets.pictures import check_header
 from edgekit.datasets.preprocess import Word, split_words
 from edgekit.datasets.rows import RowReader, RowWriter
 from edgekit.datasets.sample import Prepared, prepare_sample
@@ -134,7 +135,7 @@ def _open_roles(
         return pick(source, where.get("samples"), int(where.get("seed") or 0) + seed)
 
     if data.get("split") is not None:
-        return split(open_one(data["split"], "split"))
+        return split(open_one(data["split"], "split"), check_header)
     return {role: open_one(data[role], role) for role in ROLES if data.get(role) is not None}
 
 

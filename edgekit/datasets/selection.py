@@ -4,11 +4,11 @@ everywhere."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from edgekit.datasets.source import Source, content_hash
+from edgekit.datasets.source import Content, Source, content_hash
 from edgekit.errors import InputError
 
 #: How many samples of a `data: PATH` calibrate, when there are at least three times as many.
@@ -25,15 +25,20 @@ def pick(source: Source, samples: int | None, seed: int) -> Source:
     return subset(source, chosen.tolist())
 
 
-def split(source: Source) -> dict[str, Source]:
+def split(source: Source, check: Callable[[Content, str], None] = lambda content, name: None) -> dict[str, Source]:
     """{calibrate, evaluate} of one source: samples in the order of their contents' SHA-256, the first 200 (or a
     third, where there are fewer than 600) calibrate. Equal contents stay together; each part keeps the source's
-    order.
+    order. ``check`` is called with every sample's content and name: each is read here, and in the run perhaps only
+    those of one part.
 
     Raises:
         InputError: fewer than two different samples.
     """
-    hashes = [content_hash(source.read(index)[0]) for index in range(len(source))]
+    hashes = []
+    for index, name in enumerate(source.ids):
+        content = source.read(index)[0]
+        check(content, name)
+        hashes.append(content_hash(content))
     order = sorted(range(len(hashes)), key=lambda index: (hashes[index], index))
     size = max(1, min(SPLIT_CALIBRATION, len(order) // 3))
     while size < len(order) and hashes[order[size]] == hashes[order[size - 1]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import os
+import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -319,9 +320,16 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 
 
 def first_line(error: BaseException, limit: int = 200) -> str:
-    """The first line of an error's text that says something, at most ``limit`` characters of it."""
+    """The first line of an error's text that says something, cut between words to ``limit`` characters. TorchScript
+    says where before it says what: there it is the last error's line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:limit] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    said = lines[0]
+    if "TorchScript" in said:
+        raised = [found[1] for line in lines if (found := re.match(r"[\w.]*(?:Error|Exception): (.+)", line))]
+        said = raised[-1] if raised else said
+    return said if len(said) <= limit else f"{said[:limit].rpartition(' ')[0] or said[:limit]} ..."
 
 
 def example_feeds(inputs: Sequence[Tensor]) -> dict[str, np.ndarray]:

@@ -99,6 +99,13 @@ def _read_npz(path: Path) -> dict[str, Any]:
 def _read_pickled(path: Path) -> Any:
     import torch
 
+    if (kind := _program_kind(path)) is not None:
+        raise InputError(
+            f"{path} is {kind}, not weights",
+            where=str(path),
+            remedy=f"save the weights alone: torch.save(model.state_dict(), ...); or give {path.name} as the model",
+            code="bad_weights",
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -115,10 +122,24 @@ def _read_pickled(path: Path) -> Any:
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:
-    text = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if len(text) > 200:
+        text = f"{text[:200].rpartition(' ')[0] or text[:200]} ..."
     return InputError(
         f"the weights {path} cannot be read: {text}", where=str(path), remedy=AGAIN, code="unreadable_weights"
     )
+
+
+def _program_kind(path: Path) -> str | None:
+    """What torch.export.save or torch.jit.save wrote is called; None for what is no program, by the members."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.rpartition("/")[2] for name in archive.namelist()}
+    except (zipfile.BadZipFile, OSError):
+        return None
+    if names & {"archive_format", "serialized_exported_program.json"}:
+        return "an exported program"
+    return "a TorchScript program" if "constants.pkl" in names else None
 
 
 def _is_pickled(path: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from edgekit.checks.gates import GATES
-from edgekit.recipe.preprocess import WORDS, Preset
+from edgekit.recipe.preprocess import PRESETS, WORDS, Preset
 from edgekit.recipe.schema import Model, Samples, Weights
 from edgekit.steps import STEPS
 from edgekit.tasks import TASKS
@@ -78,7 +78,7 @@ def _preprocess(definitions: dict[str, Schema]) -> Schema:
         "minProperties": 1,
         "maxProperties": 1,
     }
-    return _either(_place(Preset, "Preset", definitions), {"type": "array", "items": item})
+    return _either({"enum": list(PRESETS)}, _place(Preset, "Preset", definitions), {"type": "array", "items": item})
 
 
 def _data(definitions: dict[str, Schema]) -> Schema:

@@ -204,14 +204,16 @@ def input_size(inputs: dict[str, Any] | None) -> Size | None:
 
 def spell_out(node: Node, size: Size | None, mistakes: list[Mistake]) -> Node:
     """What a recipe says of preprocessing as a list of complete words. A preset whose size is not known yet stays one
-    item: ``{"preset": {"name": NAME, "size": None}}``."""
+    item: ``{"preset": {"name": NAME, "size": None}}``. A plain text is the name of a preset."""
+    if isinstance(node.value, str):
+        named = Node({}, node.place, flag=node.flag)
+        named.set("preset", node)
+        node = named
     if isinstance(node.value, dict):
         return _spell_out_preset(node, size, mistakes)
     if not isinstance(node.value, list):
         presets = ", ".join(PRESETS)
-        mistakes.append(
-            node.place.mistake(f"`preprocess` is a list of words, or {{preset: NAME}} with one of {presets}")
-        )
+        mistakes.append(node.place.mistake(f"`preprocess` is a preset ({presets}), or a list of words"))
         return Node([], node.place)
     words: list[Node] = []
     for item in node.value:

@@ -152,6 +152,7 @@ def test_targets_with_precisions() -> None:
 def test_model_names() -> None:
     assert model_name("x/my net (1).onnx") == "my-net-1"
     assert model_name("nets.py:build") == "nets"
+    assert model_name("nets.py:lstm") == "nets-lstm"
 
 
 def test_chains() -> None:

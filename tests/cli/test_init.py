@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -20,6 +22,17 @@ def test_paths_start_from_the_recipes_folder(edgekit_command: Command, tmp_path:
     assert "weights: ../w.npz " in text
     assert "data: ../../photos\n" in text
     assert text.count("  coral:") == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "name", "near"), [("--preprocess", "imagnet", "imagenet"), ("--task", "clasification", "classification")]
+)
+def test_names_are_checked(flag: str, name: str, near: str, edgekit_command: Command, tmp_path: Path) -> None:
+    (tmp_path / "net.py").touch()
+    done = edgekit_command("init", "net.py:build", flag, name, "-o", "mine.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"did you mean `{near}`?" in done.stderr
+    assert not (tmp_path / "mine.yaml").exists()
 
 
 def test_an_absolute_path_stays_absolute(edgekit_command: Command, tmp_path: Path) -> None:

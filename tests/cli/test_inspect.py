@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.cli.inspect import quantization
+from edgekit.cli.inspect import count_text, quantization
 from edgekit.graph import Graph, Operator, Quantization, TensorInfo
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -63,6 +63,13 @@ def test_quantization_of_what_edgekit_made(tiny_run: Any, edgekit_command: Comma
     assert found["quantization"]["weights"] == "int8"
     assert found["quantization"]["float_operators"] == 0
     assert "quantization" not in found["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0"), (2_700, "2,700"), (270_000, "270,000 (0.27 M)"), (4_651_000, "4,651,000 (4.65 M)")]
+)
+def test_millions_only_where_there_are_some(number: int, text: str) -> None:
+    assert count_text(number) == text
 
 
 def test_float_parts_of_a_quantized_graph() -> None:

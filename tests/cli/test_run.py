@@ -8,12 +8,18 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
+from edgekit.artifact import IO, Tensor
+from edgekit.cli.plans import absences
+from edgekit.devices import load_profiles
+from edgekit.planning.build import build_plan
+from edgekit.recipe import load_recipe
 from edgekit.report.schema import REPORT
 
 from ..junit_rules import faults
@@ -48,6 +54,22 @@ def test_what_lies_in_the_output_folder(tiny_run: Any) -> None:
     assert files_below(tiny_run.out) == made | reports | {"steps/onnx_simplify.onnx"} | {
         name for name in files_below(tiny_run.out) if name.startswith("logs/")
     }
+
+
+def test_a_sidecar_says_whose_layout_it_is(tiny_run: Any) -> None:
+    """``shape`` is the file's, the layout beside it the source model's; those of older files are still read."""
+    sidecars = list(tiny_run.out.rglob("*.edgekit.json"))
+    assert len(sidecars) == 2
+    for sidecar in sidecars:
+        told = json.loads(sidecar.read_text())
+        assert "source_layout" in told["io"]["inputs"][0]
+        assert "layout" not in told["io"]["inputs"][0]
+        assert "layout" in told["feed"][0]
+    io = IO((Tensor("x", "x", (1, 8, 8, 3), "int8", (0, 2, 3, 1), layout="NCHW"),), ())
+    older = io.to_dict()
+    newer = {"inputs": [{**older["inputs"][0], "source_layout": "NCHW"}], "outputs": []}
+    del newer["inputs"][0]["layout"]
+    assert IO.from_dict(older) == IO.from_dict(newer) == io
 
 
 def test_report_follows_its_schema(tiny_run: Any) -> None:
@@ -176,6 +198,33 @@ def test_dry_run(tiny: Any, edgekit_command: Command, tmp_path: Path, snapshot: 
     assert (done.returncode, done.stderr) == (0, "")
     snapshot("run.dry.txt", done.stdout, {tiny.folder: "TINY"})
     assert not files_below(tmp_path)
+
+
+def test_dry_run_says_what_is_not_installed(tiny: Any, edgekit_command: Command, tmp_path: Path) -> None:
+    nothing = {"EDGEKIT_TOOLCHAINS": str(tmp_path / "none")}
+    words = ["run", tiny.recipe, "--dry-run", "-S", "targets=[android-cpu]"]
+    done = edgekit_command(*words, cwd=tmp_path, env=nothing)
+    assert done.returncode == 0
+    assert "note: the toolchain onnx2tf is not installed: edgekit toolchain install onnx2tf" in done.stderr
+
+
+def test_absent_distributions_are_named(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = build_plan(load_recipe(tiny.recipe), load_profiles())
+    assert absences(plan) == []
+    traits = replace(plan.nodes[0].traits, requires=("no-such-dist",), programs=("no-such-program",))
+    plan = replace(plan, nodes=(replace(plan.nodes[0], traits=traits), *plan.nodes[1:]))
+    assert absences(plan) == [
+        "no-such-dist is not installed: pip install no-such-dist",
+        "no-such-program is not on PATH: edgekit doctor says how to get it",
+    ]
+
+
+def test_a_model_is_no_recipe(tiny: Any, edgekit_command: Command) -> None:
+    done = edgekit_command("run", "model.onnx", cwd=tiny.folder)
+    assert done.returncode == 2
+    assert "model.onnx is a model file, not a recipe" in done.stderr
+    assert "do: edgekit convert model.onnx" in done.stderr
+    assert "edgekit init model.onnx" in done.stderr
 
 
 def test_dry_run_as_json(tiny: Any, edgekit_command: Command, tmp_path: Path) -> None:

@@ -74,6 +74,20 @@ def test_a_quantized_or_integer_source_gets_what_it_takes(tmp_path: Path, classe
         np.testing.assert_array_equal(sample[0], pixels(classes / "cat" / "0.png"))
 
 
+def test_every_picture_of_a_split_is_looked_at(tmp_path: Path, classes: Path, picture_input) -> None:
+    """Also those of the part that the run does not read."""
+    out = tmp_path / "out"
+    prepare(Data(split=DataSource(classes)), picture_input, None, out, roles=("evaluate",))
+    used = set(open_samples(out, "evaluate").ids)
+    for path in sorted(classes.rglob("*.png")):
+        whole = path.read_bytes()
+        path.write_bytes(b"\x89PNG\r\n\x1a\n no picture")
+        with pytest.raises(InputError, match=f"{path.name} cannot be read"):
+            prepare(Data(split=DataSource(classes)), picture_input, None, tmp_path / "again", roles=("evaluate",))
+        path.write_bytes(whole)
+    assert len(used) == 8
+
+
 def test_a_split_divides_one_source(tmp_path: Path, classes: Path, picture_input) -> None:
     info = prepare(Data(split=DataSource(classes)), picture_input, None, tmp_path / "out")
     assert (info["calibrate"]["samples"], info["evaluate"]["samples"]) == (4, 8)

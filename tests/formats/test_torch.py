@@ -17,7 +17,7 @@ from edgekit.artifact import Artifact, Build
 from edgekit.errors import AbsentError, InputError
 from edgekit.formats import FORMATS, Declared, find_format
 from edgekit.formats.runner import open_runner
-from edgekit.formats.torch_load import name_outputs, order_inputs
+from edgekit.formats.torch_load import first_line, name_outputs, order_inputs
 
 ArtifactAt = Callable[..., Artifact]
 
@@ -73,6 +73,8 @@ def test_a_wrong_declaration_says_that_the_model_does_not_run(files: Path) -> No
     with pytest.raises(InputError, match="does not run on image 1x4x64x64") as raised:
         FORMATS.get("torch").read_io(files / "detector.pt", Declared({"image": (1, 4, 64, 64)}))
     assert raised.value.exit_code == 2
+    # TorchScript's own text begins with where it happened.
+    assert "RuntimeError: Given groups=1" in raised.value.message
 
 
 @pytest.mark.parametrize("name", ["detector.pt2", "detector.pt"])
@@ -273,6 +275,21 @@ def test_weights_of_another_architecture_are_named(python_file: Path, state: dic
     assert "1 unexpected (head.weight)" in message
     assert "linear.weight 5x4 instead of 3x4" in message
     assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("detector.pt2", "an exported program"), ("detector.pt", "a TorchScript program")]
+)
+def test_a_program_is_no_weights(python_file: Path, files: Path, name: str, kind: str) -> None:
+    with pytest.raises(InputError, match=f"is {kind}, not weights") as raised:
+        FORMATS.get("torch").read_io(python_file, declared("left", "right"), Build("build", {}, files / name))
+    assert "state_dict" in str(raised.value.remedy)
+
+
+def test_long_texts_are_cut_between_words() -> None:
+    said = first_line(ValueError("word " * 100 + "\nmore"))
+    assert said.endswith("word ...")
+    assert len(said) <= 204
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pt"])

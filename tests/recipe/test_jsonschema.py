@@ -44,6 +44,8 @@ targets: {coral: , phone: {target: android-cpu, precision: [fp16], options: {tfl
 
 def test_the_full_form_fits() -> None:
     assert complaints(FITS) == []
+    assert complaints(FITS.replace("{preset: yolo}", "yolo")) == []
+    assert complaints(FITS.replace("{preset: yolo}", "yolov8")) != []
 
 
 @pytest.mark.parametrize(

@@ -378,6 +378,14 @@ def _targets(tmp_path: Path, targets: str) -> Recipe:
     return load_recipe(write(tmp_path, f"edgekit: 1\nmodel: a.onnx\ntargets: {targets}\n"))
 
 
+def test_a_preset_by_its_name(tmp_path: Path) -> None:
+    text = "edgekit: 1\nmodel: a.onnx\npreprocess: yolo\n"
+    path = write(tmp_path, text)
+    assert load_recipe(path).preprocess == [{"preset": {"name": "yolo", "size": None}}]
+    assert load_recipe(path, ["preprocess=none"]).preprocess == []
+    assert any("did you mean `yolo`?" in line for line in mistakes(path, "preprocess=yol"))
+
+
 def test_targets_as_a_list_with_settings(tmp_path: Path) -> None:
     recipe = _targets(tmp_path, "[coral, {android-cpu: {precision: int8}}]")
     assert list(recipe.targets) == ["coral", "android-cpu"]

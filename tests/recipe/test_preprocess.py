@@ -47,6 +47,7 @@ def test_presets_stand_for_what_is_published(name: str) -> None:
     assert expand_preset(name, 224) == PUBLISHED[name]
     assert spelled(f"{{preset: {name}, size: 224}}") == (PUBLISHED[name], [])
     assert spelled(f"{{preset: {name}}}", 224) == (PUBLISHED[name], [])
+    assert spelled(name, 224) == (PUBLISHED[name], [])
 
 
 def test_sizes_of_efficientnet_lite() -> None:
@@ -132,7 +133,7 @@ NO_SCALE = "the means of `normalize` lie in 0..1 and the pixels in 0..255: a `sc
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("imagenet", "1:1: `preprocess` is a list of words, or {preset: NAME}"),
+        ("3", "1:1: `preprocess` is a preset (imagenet, "),
         ("{preset: imagnet}", "1:10: `preset` cannot be `imagnet`"),
         ("{preset: imagenet, sise: 3}", "1:20: unknown key `sise`; did you mean `size`?"),
         ("{preset: imagenet, size: 0}", "1:26: `size` is in pixels"),

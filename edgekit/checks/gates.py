@@ -145,6 +145,12 @@ def overall(verdicts: Iterable[Verdict]) -> str:
     return "pass" if results and "not_measured" not in results else "not_measured"
 
 
+def misses_itself(gate: str, limit: float, source_value: float | None) -> bool:
+    """Whether the source model misses a limit, so that no step lost it: only ``min_metric`` looks at a figure that the
+    source has too, and what a step is to make small is not the source's to keep."""
+    return gate == "min_metric" and source_value is not None and source_value < limit
+
+
 def chance_reached(measurement: Measurement | None, chance: float | None) -> bool:
     """Whether a labelled classifier is hardly better than guessing: the interval of its metric reaches down to it."""
     return (

@@ -42,7 +42,8 @@ def compute_reference(
 
     Returns:
         {samples, outputs: [{name, file, shape, dtype}], sha256 (of the raw outputs), labelled, decides, chance (what
-        guessing or a constant answer scores, or None), chance_of (which of them), measurement: the source's own, as a dict}; also written to ``out/reference.json``.
+        guessing or a constant answer scores, or None), chance_of (which of them), measurement: the source's own, as a
+        dict}; also written to ``out/reference.json``.
 
     Raises:
         InputError: the outputs or labels do not fit the task, or an output is NaN or infinite.

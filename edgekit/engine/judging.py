@@ -6,13 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edgekit.checks.gates import EXACT_GATES, above_chance, chance_reached, default_gates, exit_code, judge, overall
+from edgekit.checks.gates import (
+    EXACT_GATES,
+    above_chance,
+    chance_reached,
+    default_gates,
+    exit_code,
+    judge,
+    misses_itself,
+    overall,
+)
 from edgekit.checks.measurement import Measurement, Verdict
 from edgekit.engine.results import NodeResult, OutputResult
 from edgekit.engine.tasks import is_exact
 from edgekit.errors import InputError, first_exit_code
 from edgekit.plan import Node, Output, Plan
-
 
 CHANCE_WAYS = {"a constant answer": "always answering the commonest label", "guessing": "guessing (1 / classes)"}
 
@@ -66,21 +74,23 @@ def judge_output(
     strict: bool,
     ended_with: int,
     placement: dict[str, Any] | None = None,
+    source: Measurement | None = None,
 ) -> OutputResult:
     """The output's result, its artifact still the node's. ``ended_with``: the exit code of a run that was ended;
-    ``placement``: where the device runs its file's operators, if that was told.
+    ``placement``: where the device runs its file's operators, if that was told; ``source``: the source's own figures.
 
     It fails by its own gates, and by any gate that a node on its path missed where it stood.
     """
     path = path_to(plan, output.node)
     last = nodes[output.node]
     missed = next((node.id for node in path if _fails(nodes[node.id].verdicts)), None)
+    missed_at = next((node.id for node in path if _lost_by_a_step(nodes[node.id].verdicts, source)), None)
     broken = next((nodes[node.id].error for node in path if nodes[node.id].error is not None), None)
     made = OutputResult(output.name, output.target, output.precision, 0, "pass", node=output.node)
     if last.artifact is None:
         # A node without a file, an error or a missed gate before it was skipped when the run was ended.
         code = broken["exit_code"] if broken else 1 if missed else ended_with
-        return replace(made, exit_code=code, verdict="fail", lost_at=missed)
+        return replace(made, exit_code=code, verdict="fail", lost_at=missed_at)
     measurement = mark_simulated(last.measurement, output.simulated) or _measured_before(path, nodes)
     shares = {name: value for name, value in (placement or {}).items() if isinstance(value, float)}
     gates = output_gates(output, evaluation)
@@ -100,7 +110,7 @@ def judge_output(
         verdicts=verdicts,
         artifact=last.artifact,
         measurement=measurement,
-        lost_at=_lost_at(path, nodes, verdicts) or missed,
+        lost_at=_lost_at(path, nodes, verdicts, source) or missed_at,
         rejected=verdict == "fail",
         placement=placement,
     )
@@ -151,9 +161,11 @@ def check_chance(plan: Plan, measurement: Measurement | None, chance: float | No
     )
 
 
-def _lost_at(path: list[Node], nodes: Mapping[str, NodeResult], verdicts: tuple[Verdict, ...]) -> str | None:
-    """The first node on the path where the limit of a missed gate was crossed."""
-    missed = {verdict.gate: verdict.limit for verdict in verdicts if verdict.result == "fail"}
+def _lost_at(
+    path: list[Node], nodes: Mapping[str, NodeResult], verdicts: tuple[Verdict, ...], source: Measurement | None
+) -> str | None:
+    """The first node on the path where the limit of a missed gate was crossed; None where the source misses it."""
+    missed = {verdict.gate: verdict.limit for verdict in _lost_by_a_step(verdicts, source)}
     if not missed:
         return None
     for node in path[:-1]:
@@ -163,6 +175,16 @@ def _lost_at(path: list[Node], nodes: Mapping[str, NodeResult], verdicts: tuple[
         if artifact is not None and _fails(judge(measurement, limits, bytes=artifact.bytes)):
             return node.id
     return path[-1].id
+
+
+def _lost_by_a_step(verdicts: tuple[Verdict, ...], source: Measurement | None) -> list[Verdict]:
+    """The verdicts that fail and that the source model would not have failed."""
+    value = None if source is None else source.value
+    return [
+        verdict
+        for verdict in verdicts
+        if verdict.result == "fail" and not misses_itself(verdict.gate, verdict.limit, value)
+    ]
 
 
 def _fails(verdicts: tuple[Verdict, ...]) -> bool:

@@ -194,9 +194,15 @@ class _Run:
                     strict=self._settings.strict,
                     ended_with=ended_with,
                     placement=self._placement(output.name),
+                    source=self._source_measurement(),
                 )
             )
         return nodes, outputs
+
+    def _source_measurement(self) -> Measurement | None:
+        done = {} if self._schedule is None else self._schedule.done
+        found = done["reference"].result.get("measurement") if "reference" in done else None
+        return None if found is None else Measurement.from_dict(found)
 
     def _placement(self, output: str) -> dict[str, Any] | None:
         schedule = self._schedule
@@ -294,7 +300,6 @@ class _Run:
         schedule = self._schedule
         done = {} if schedule is None else schedule.done
         error = error or (None if schedule is None else schedule.error)
-        reference = done["reference"].result.get("measurement") if "reference" in done else None
         codes = [output.exit_code for output in outputs]
         codes += [result.error["exit_code"] for result in nodes.values() if result.error]
         codes += [exit_code(result.verdicts, strict=self._settings.strict) for result in nodes.values()]
@@ -308,7 +313,7 @@ class _Run:
             exit_code=first_exit_code(codes),
             environment=_environment(self._plan),
             source=done["source"].artifact if "source" in done else None,
-            source_measurement=None if reference is None else Measurement.from_dict(reference),
+            source_measurement=self._source_measurement(),
             nodes=tuple(nodes.values()),
             outputs=tuple(outputs),
             data={} if "data" not in done else {role: _data_info(info) for role, info in done["data"].result.items()},

@@ -1,4 +1,5 @@
-"""The report as JUnit XML: a suite per recipe, a case per node and per gate of an output.
+"""The report as JUnit XML: a suite per recipe, a case per node, per gate of a node and per gate of an
+output.
 
 The layout is the one that pipelines read (testsuites, testsuite, properties, testcase, system-out, system-err), in the
 order that the strict schemas ask for.
@@ -11,7 +12,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
-from edgekit.report.failures import Failure, find_failures
+from edgekit.report.failures import SOURCE_MISSES, Failure, find_failures, missed_by_source
 from edgekit.report.figures import gate_text
 from edgekit.report.terminal import last_line
 
@@ -66,15 +67,30 @@ def _add_properties(suite: ElementTree.Element, report: dict[str, Any]) -> None:
 
 
 def _add_node(suite: ElementTree.Element, report: dict[str, Any], node: dict[str, Any], command: str | None) -> None:
-    case = _case(suite, f"{report['recipe']['name']}.steps", node["id"], node["seconds"])
-    missed = [verdict for verdict in node["verdicts"] if verdict["result"] == "fail"]
+    """A case for the step, and one for each gate that it is held to where it stands."""
+    steps = f"{report['recipe']['name']}.steps"
+    case = _case(suite, steps, node["id"], node["seconds"])
     if node["status"] == "failed":
         _add_error(case, node["error"] or {})
     elif node["status"] == "skipped":
         _outcome(case, "skipped", node["reason"])
-    elif missed:
-        lines = [gate_text(verdict) for verdict in missed] + ([f"next: {command}"] if command else [])
-        _outcome(case, "failure", gate_text(missed[0]), "gate", lines)
+    codes = {output["exit_code"] for output in report["outputs"] if output["output"] in node["outputs"]}
+    for verdict in node["verdicts"]:
+        _add_verdict(_case(suite, f"{steps}.{node['id']}", verdict["gate"], 0.0), verdict, 6 in codes, [], command)
+
+
+def _add_verdict(
+    case: ElementTree.Element, verdict: dict[str, Any], strict: bool, more: list[str], command: str | None
+) -> None:
+    """The outcome of a gate's case; ``more`` are further lines of a failure, ``strict`` makes one of what is open."""
+    text = gate_text(verdict)
+    fails = verdict["result"] == "fail"
+    if fails or (strict and (verdict["result"] == "not_measured" or verdict["settled"] is False)):
+        lines = [text, *more]
+        following = [f"next: {command}"] if command else []
+        _outcome(case, "failure", "; ".join(lines), "gate" if fails else "strict", lines + following)
+    elif verdict["result"] == "not_measured":
+        _outcome(case, "skipped", text)
 
 
 def _add_error(case: ElementTree.Element, error: dict[str, Any]) -> None:
@@ -92,20 +108,13 @@ def _add_output(
         if output["artifact"] is None:
             _outcome(case, "skipped", failure.summary if failure else "no file was made")
     for verdict in output["verdicts"]:
+        more = []
+        if verdict["result"] == "fail" and missed_by_source(verdict, report):
+            more.append(SOURCE_MISSES)
+        elif verdict["result"] == "fail" and output["lost_at"]:
+            more.append(f"lost at {output['lost_at']}")
         case = _case(suite, name, verdict["gate"], 0.0)
-        text = gate_text(verdict)
-        strict = output["exit_code"] == 6 and (verdict["result"] == "not_measured" or verdict["settled"] is False)
-        if verdict["result"] == "fail" or strict:
-            lines = [text]
-            if output["lost_at"] and verdict["result"] == "fail":
-                lines.append(f"lost at {output['lost_at']}")
-            message = "; ".join(lines)
-            if failure is not None and failure.command:
-                lines.append(f"next: {failure.command}")
-            kind = "gate" if verdict["result"] == "fail" else "strict"
-            _outcome(case, "failure", message, kind, lines)
-        elif verdict["result"] == "not_measured":
-            _outcome(case, "skipped", text)
+        _add_verdict(case, verdict, output["exit_code"] == 6, more, failure.command if failure else None)
 
 
 def _case(suite: ElementTree.Element, classname: str, name: str, seconds: float) -> ElementTree.Element:

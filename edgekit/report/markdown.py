@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.report import figures
-from edgekit.report.failures import count_outputs, find_failures
+from edgekit.report.failures import count_outputs, explain_unmeasured, find_failures
 from edgekit.report.terminal import SIMULATED, has_simulated, latency_estimates, table_rows
 
 NOT_MEASURED = dict.fromkeys(("drop_points", "drop_points_interval", "agreement", "sqnr_db"))
@@ -25,6 +25,9 @@ def render(report: dict[str, Any], folder: Path, recipe: str | None = None) -> s
     if report["error"]:
         parts.append(f"**The run stopped**: {_escape(report['error']['message'])}")
     parts.extend(_failure(failure) for failure in find_failures(report, folder, recipe))
+    unmeasured = [f"- {_escape(line)}" for line in explain_unmeasured(report)]
+    if unmeasured:
+        parts.append("\n".join(unmeasured))
     parts.append(_steps(report))
     return "\n\n".join(parts) + "\n"
 

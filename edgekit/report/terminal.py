@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit.report import figures
-from edgekit.report.failures import count_outputs, find_failures
+from edgekit.report.failures import count_outputs, explain_unmeasured, find_failures
 
 SIMULATED = "simulated: measured here, not in the device's own runtime"
 COLOURS = {"pass": "32", "fail": "31", "not measured": "33"}
@@ -23,10 +23,13 @@ def render(report: dict[str, Any], folder: Path, *, recipe: str | None = None, c
     if files:
         parts.append("\n".join(str(folder / file) for file in files))
     for failure in find_failures(report, folder, recipe):
-        lines = [f"{failure.output}: {failure.summary}", *failure.figures]
+        lines = [f"{failure.output}: {failure.summary}", *(() if failure.told else failure.figures)]
         if failure.command:
             lines.append(f"next: {failure.command}")
         parts.append("\n  ".join(lines))
+    unmeasured = explain_unmeasured(report)
+    if unmeasured:
+        parts.append("\n".join(unmeasured))
     parts.append(last_line(report, folder))
     return "\n\n".join(parts) + "\n"
 
@@ -44,8 +47,9 @@ def outputs_table(report: dict[str, Any], *, colour: bool = False) -> str:
     lines = []
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        if colour and row[-1] in COLOURS:
-            cells[-1] = f"\x1b[{COLOURS[row[-1]]}m{row[-1]}\x1b[0m"
+        colour_of = COLOURS.get(row[-1].partition(", ")[0])
+        if colour and colour_of:
+            cells[-1] = f"\x1b[{colour_of}m{row[-1]}\x1b[0m"
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
@@ -61,12 +65,14 @@ def table_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
         )
     for output in report["outputs"]:
         artifact = output["artifact"]
-        verdict = output["verdict"].replace("_", " ")
+        measurement = output["measurement"]
+        simulated = ", simulated" if measurement and measurement["simulated"] else ""
+        verdict = output["verdict"].replace("_", " ") + simulated
         rows.append(
             (
                 output["output"],
                 figures.size(artifact["bytes"] if artifact else None),
-                *_measured(output["measurement"]),
+                *_measured(measurement),
                 verdict,
             )
         )
@@ -99,10 +105,9 @@ def metric_header(report: dict[str, Any]) -> str:
 def _measured(measurement: dict[str, Any] | None) -> tuple[str, str, str, str]:
     if measurement is None:
         return (figures.NONE,) * 4
-    simulated = " simulated" if measurement["simulated"] else ""
     return (
         figures.metric(measurement),
         figures.points(measurement["drop_points"], measurement["drop_points_interval"]),
-        figures.share(measurement["agreement"]) + simulated,
+        figures.share(measurement["agreement"]),
         figures.decibels(measurement["sqnr_db"]),
     )

@@ -191,6 +191,19 @@ def test_a_model_that_guesses_ends_the_run(tiny: Tiny) -> None:
     assert tiny.run(known).exit_code == 0
 
 
+def test_a_limit_that_the_source_misses_is_lost_at_no_step(tiny: Tiny) -> None:
+    plan = tiny.plan(("copy", None, {}), ("shrink", "copy", {}), **tiny.data())
+    source = tiny.run(plan).source_measurement
+    assert source is not None and source.value is not None
+    for limit, lost_at in ((min(1.0, source.value + 0.01), None), (source.value - 0.01, "shrink")):
+        asked = replace(plan, outputs=(replace(plan.outputs[0], gates={"min_metric": limit, "max_bytes": 1.0}),))
+        sized = tiny.run(asked).outputs[0]
+        assert sized.lost_at == "shrink", "the size is the last node's"
+        asked = replace(plan, outputs=(replace(plan.outputs[0], gates={"min_metric": limit}),))
+        output = tiny.run(asked).outputs[0]
+        assert output.lost_at == (lost_at if output.verdict == "fail" else None)
+
+
 def test_a_model_that_always_answers_the_commonest_label_ends_the_run(tiny: Tiny) -> None:
     """60 % (50 .. 69) is well over 1 / 4, and says nothing: 60 of 100 labels are class 2."""
     labels = np.array([2] * 60 + [0] * 20 + [1] * 10 + [3] * 10)

@@ -94,6 +94,8 @@ def result(folder: Path) -> RunResult:
         log=str(folder / "logs/onnx_to_openvino.log"),
         code="operator_refused",
     )
+    (folder / "logs").mkdir(parents=True)
+    (folder / "logs/onnx_to_openvino.log").write_text("what openvino said\n")
     steps = folder / "steps"
     return RunResult(
         plan_name="lite0",

@@ -13,7 +13,11 @@ from edgekit.report.write import parse_request, write_view, write_views
 
 def test_three_views_and_nothing_else(plan: Plan, result: RunResult, folder: Path) -> None:
     write_views(build_report(plan, result, folder), folder)
-    assert sorted(path.name for path in folder.iterdir()) == ["junit.xml", "report.json", "summary.md"]
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == [
+        "junit.xml",
+        "report.json",
+        "summary.md",
+    ]
 
 
 def test_a_view_elsewhere(plan: Plan, result: RunResult, folder: Path) -> None:

@@ -113,13 +113,15 @@ def run(
 
 
 def refuse_model(path: Path) -> None:
-    """Refuse (InputError) a model file where a recipe is wanted, by its suffix."""
+    """Refuse (InputError) a model file, or file.py:NAME, where a recipe is wanted, by its suffix."""
     from edgekit.formats import FORMATS
 
-    if path.is_file() and any(path.suffix.lower() in known.suffixes for known in FORMATS):
+    file = Path(str(path).rpartition(":")[0]) if ".py:" in str(path) else path
+    if file.is_file() and any(file.suffix.lower() in known.suffixes for known in FORMATS):
+        model = f"{path}:NAME" if path.suffix.lower() == ".py" else path
         raise InputError(
-            f"{path} is a model file, not a recipe",
+            f"{path} is a model, not a recipe",
             where=str(path),
-            remedy=f"edgekit convert {path} --to FORMAT, edgekit quantize {path} --target NAME, or edgekit init {path}",
+            remedy=f"edgekit convert {model} --to FORMAT, edgekit quantize {model} --target T, or edgekit init {model}",
             code="not_a_recipe",
         )

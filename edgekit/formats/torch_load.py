@@ -159,7 +159,9 @@ def _load_exported(path: Path) -> Program:
         with _weights_only():
             exported = torch.export.load(path)
     except Exception as error:
-        if "eights only load failed" in str(error):  # torch's own text would advise to read it unsafely
+        if "eights only load failed" in str(error) or "weights_only" in str(
+            error
+        ):  # torch's own text would advise to read it unsafely
             raise InputError(
                 f"{path} holds a pickle of more than tensors, which could run code; it was not opened",
                 where=str(path),

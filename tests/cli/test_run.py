@@ -17,7 +17,9 @@ import pytest
 
 from edgekit.artifact import IO, Tensor
 from edgekit.cli.plans import absences
+from edgekit.cli.run import refuse_model
 from edgekit.devices import load_profiles
+from edgekit.errors import InputError
 from edgekit.planning.build import build_plan
 from edgekit.recipe import load_recipe
 from edgekit.report.schema import REPORT
@@ -219,12 +221,24 @@ def test_absent_distributions_are_named(tiny: Any, monkeypatch: pytest.MonkeyPat
     ]
 
 
-def test_a_model_is_no_recipe(tiny: Any, edgekit_command: Command) -> None:
+@pytest.mark.parametrize(
+    ("given", "model"),
+    [("model.onnx", "model.onnx"), ("net.py", "net.py:NAME"), ("net.py:build", "net.py:build")],
+)
+def test_a_model_is_no_recipe(given: str, model: str, tmp_path: Path) -> None:
+    for name in ("model.onnx", "net.py"):
+        (tmp_path / name).touch()
+    path = tmp_path / given
+    with pytest.raises(InputError) as raised:
+        refuse_model(path)
+    assert raised.value.message == f"{path} is a model, not a recipe"
+    assert f"edgekit init {tmp_path / model}" in str(raised.value.remedy)
+
+
+def test_run_refuses_a_model(tiny: Any, edgekit_command: Command) -> None:
     done = edgekit_command("run", "model.onnx", cwd=tiny.folder)
     assert done.returncode == 2
-    assert "model.onnx is a model file, not a recipe" in done.stderr
     assert "do: edgekit convert model.onnx" in done.stderr
-    assert "edgekit init model.onnx" in done.stderr
 
 
 def test_dry_run_as_json(tiny: Any, edgekit_command: Command, tmp_path: Path) -> None:

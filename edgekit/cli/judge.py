@@ -21,6 +21,7 @@ from edgekit.cli.model_flags import (
     TaskOption,
     WeightsOption,
 )
+from edgekit.cli.provenance import calibration_note, target_of, target_text
 from edgekit.cli.run import SetOption
 from edgekit.cli.terminal import answer, answer_json, note, pairs, table
 from edgekit.errors import InputError
@@ -92,10 +93,18 @@ def evaluate(
         found = measurement_of(seen)
         if reference is not None:
             found = compare_best(measuring, loaded, base, artifact, samples, place).measurement
+        remark = calibration_note(model, samples)
+    told = target_of(model)
+    found = replace(found, simulated=told["simulated"])
     if as_json:
-        answer_json(evaluation(model, artifact, found))
+        answer_json(evaluation(model, artifact, found, told["target"]))
     else:
-        answer(evaluation_text(model, artifact, found, samples.info, compared=reference is not None))
+        text = evaluation_text(
+            model, artifact, found, samples.info, compared=reference is not None, target=told["target"]
+        )
+        answer(text)
+    if remark:
+        note(remark)
     return 0
 
 
@@ -150,12 +159,18 @@ def compare(
         place, seen = measuring.reference(base, samples)
         compared = compare_best(measuring, loaded, base, other, samples, place)
         document = comparison((first, base, measurement_of(seen)), (second, other, compared), sample_ids(samples))
+        document["a"].update(target_of(first))
+        document["b"].update(target_of(second))
+        remarks = [calibration_note(model, samples) for model in (first, second)]
     if as_json:
         answer_json(document)
     else:
         answer(comparison_text(document))
         if samples.info is None and document["sqnr_db"] < FAR_DB:
             note("random samples say little of a quantized model, whose ranges fit real ones: give --data, or --recipe")
+    for remark in dict.fromkeys(remarks):
+        if remark:
+            note(remark)
     return 0
 
 
@@ -218,14 +233,15 @@ def sample_ids(samples: Samples) -> list[str] | None:
     return list(json.loads(index.read_text(encoding="utf-8"))["ids"])
 
 
-def evaluation(model: str, artifact: Artifact, found: Measurement) -> dict[str, Any]:
-    """The document ``edgekit.eval/1``."""
+def evaluation(model: str, artifact: Artifact, found: Measurement, target: str | None = None) -> dict[str, Any]:
+    """The document ``edgekit.eval/1``; ``target`` is the output that the file's sidecar names."""
     said = found.to_dict()
     return {
         "schema": "edgekit.eval/1",
         "model": model,
         "format": artifact.format,
         "bytes": artifact.bytes,
+        "target": target,
         **{
             name: said[name]
             for name in (
@@ -248,12 +264,21 @@ def evaluation(model: str, artifact: Artifact, found: Measurement) -> dict[str, 
 
 
 def evaluation_text(
-    model: str, artifact: Artifact, found: Measurement, info: dict[str, Any] | None, *, compared: bool
+    model: str,
+    artifact: Artifact,
+    found: Measurement,
+    info: dict[str, Any] | None,
+    *,
+    compared: bool,
+    target: str | None = None,
 ) -> str:
     """The same for a reader."""
     from edgekit.report import figures
 
     rows = [("model", f"{model} ({artifact.format}, {figures.size(artifact.bytes)})"), ("runtime", found.runtime)]
+    device = target_text(target, found.simulated)
+    if device is not None:
+        rows.append(("target", device))
     rows.append(("samples", str(found.samples)))
     if info is not None and info.get("input_range"):
         low, high = info["input_range"]
@@ -294,6 +319,7 @@ def comparison(
 def comparison_text(document: dict[str, Any]) -> str:
     """The same for a reader."""
     from edgekit.report import figures
+    from edgekit.report.terminal import SIMULATED
 
     a, b = document["a"], document["b"]
     rows = [
@@ -304,6 +330,10 @@ def comparison_text(document: dict[str, Any]) -> str:
     ]
     if b["metric"]:
         rows.append((f"{b['metric']} (95 %)", figures.metric(a), figures.metric(b)))
+    if a["target"] or b["target"]:
+        rows.insert(1, ("target", *(m["target"] or figures.NONE for m in (a, b))))
+    if a["simulated"] or b["simulated"]:
+        rows.append(("figures", *("simulated" if m["simulated"] else figures.NONE for m in (a, b))))
     kind = "random samples" if document["data"] == "synthetic" else "samples"
     facts = [
         ("compared on", f"{document['samples']} {kind}"),
@@ -318,6 +348,11 @@ def comparison_text(document: dict[str, Any]) -> str:
         (entry["sample"], figures.decibels(entry["sqnr_db"]), same[entry["same_decision"]])
         for entry in document["worst"]
     ]
+    simulated = [SIMULATED] if a["simulated"] or b["simulated"] else []
     return "\n\n".join(
-        [table(("", "A", "B"), rows), pairs(facts), table(("samples that differ most", "SQNR", "decision"), worst)]
+        [
+            "\n".join([table(("", "A", "B"), rows), *simulated]),
+            pairs(facts),
+            table(("samples that differ most", "SQNR", "decision"), worst),
+        ]
     )

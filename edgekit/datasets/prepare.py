@@ -139,6 +139,10 @@ def _open_roles(
     return {role: open_one(data[role], role) for role in ROLES if data.get(role) is not None}
 
 
+#: How much of a sample's hash is kept to tell later whether another set has the same sample.
+CONTENT_DIGITS = 16
+
+
 def _prepare_role(
     source: Source, inputs: Sequence[Tensor], words: Sequence[Word], folder: Path, threads: int, progress: Progress
 ) -> tuple[dict[str, Any], list[str]]:
@@ -185,6 +189,7 @@ def _prepare_role(
         "class_names": source.classes,
         "named": source.named,
         "ids": list(source.ids),
+        "contents": [digest[:CONTENT_DIGITS] for digest in hashes],
         "input_range": extremes.prepared(folder, index_inputs),
     }
     (folder / INDEX).write_text(json.dumps(index))

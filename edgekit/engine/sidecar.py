@@ -10,6 +10,7 @@ from typing import Any
 
 from edgekit import __version__
 from edgekit.artifact import Tensor
+from edgekit.engine.judging import path_to
 from edgekit.engine.results import OutputResult
 from edgekit.engine.task import Done
 from edgekit.plan import Plan, complete_data
@@ -35,7 +36,20 @@ def sidecar_content(plan: Plan, result: OutputResult, done: Mapping[str, Done]) 
         "verdict": result.verdict,
         "measurement": measurement,
         "data": {role: info["sha256"] for role, info in done["data"].result.items()} if "data" in done else {},
+        "calibration": _calibration(plan, result, done),
     }
+
+
+def _calibration(plan: Plan, result: OutputResult, done: Mapping[str, Done]) -> dict[str, Any] | None:
+    """{samples, contents: the beginning of each sample's hash} of what calibrated the file; None if nothing did."""
+    steps = path_to(plan, result.node)
+    if "data" not in done or not any(node.traits is not None and node.traits.calibrates for node in steps):
+        return None
+    try:
+        index = json.loads((done["data"].folder / "calibrate" / "index.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return {"samples": index["samples"], "contents": index.get("contents")}
 
 
 def _preprocess(plan: Plan, done: Mapping[str, Done]) -> list[dict[str, Any]] | None:

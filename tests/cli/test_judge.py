@@ -53,6 +53,31 @@ def test_eval_uses_the_sidecar(tiny: Any, tiny_run: Any, edgekit_command: Comman
     assert json.loads(done.stdout)["metric"] == "top1"
 
 
+def test_eval_and_compare_say_what_the_sidecar_says(
+    tiny: Any, tiny_run: Any, edgekit_command: Command, tmp_path: Path
+) -> None:
+    """The file of another device, of which this machine's runtime only gives simulated figures."""
+    made = tiny_run.out / "onnxruntime-cpu" / "tiny-onnxruntime-cpu-int8.onnx"
+    told = json.loads(made.with_name(f"{made.stem}.edgekit.json").read_text())
+    assert (told["calibration"]["samples"], len(set(told["calibration"]["contents"]))) == (20, 20)
+    there = tmp_path / made.name
+    there.write_bytes(made.read_bytes())
+    (tmp_path / f"{made.stem}.edgekit.json").write_text(json.dumps({**told, "output": "coral/int8", "target": "coral"}))
+    done = edgekit_command("eval", there, "--data", tiny.folder / "calibrate.npz", "--json")
+    found = json.loads(done.stdout)
+    assert (found["target"], found["simulated"]) == ("coral/int8", True)
+    assert "was calibrated on 20 samples; 20 of these 20 are among them, which flatters" in done.stderr
+    shown = edgekit_command("eval", there, "--data", tiny.folder / "evaluate.npz")
+    assert "coral/int8, simulated: measured here" in shown.stdout
+    assert "was calibrated on 20 samples, none of them among these" in shown.stderr
+    both = json.loads(edgekit_command("compare", made, there, "--json").stdout)
+    assert [(both[side]["target"], both[side]["simulated"]) for side in "ab"] == [
+        ("onnxruntime-cpu/int8", False),
+        ("coral/int8", True),
+    ]
+    assert "simulated: measured here" in edgekit_command("compare", made, there).stdout
+
+
 def test_eval_needs_samples(tiny: Any, edgekit_command: Command) -> None:
     done = edgekit_command("eval", tiny.model)
     assert (done.returncode, done.stdout) == (2, "")

@@ -1,0 +1,144 @@
+"""onnx -> onnx: activations that few accelerators have, written with arithmetic that all of them have."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import Field
+
+from edgekit.artifact import Artifact
+from edgekit.formats.onnx_file import read_model, write_model
+from edgekit.steps import Context, Produced, StepOptions, step
+from edgekit.steps.convert.onnx_rewriting import Rule, Scope, attribute_of, count_notes, replace_nodes
+
+Choice = Literal["exact", "keep"]
+
+
+class Options(StepOptions):
+    hard_swish: Choice = Field("exact", description="exact: x * relu6(x + 3) / 6, for HardSigmoid likewise; or keep")
+    silu: Choice = Field("exact", description="exact: the operator Swish as x * sigmoid(a * x); or keep")
+    leaky_relu: Choice = Field("exact", description="exact: max(x, a * x) (min where the slope is above 1); or keep")
+    gelu: Choice = Field(
+        "exact",
+        description="exact: the operator Gelu of the tanh kind as x * sigmoid(2 * z); the erf kind always stays "
+        "(onnx_approximate_activations replaces it); or keep",
+    )
+
+
+@step(
+    "onnx_replace_activations",
+    accepts="onnx",
+    produces="onnx",
+    stack="onnx",
+    version=1,
+    options=Options,
+    exact=True,
+    requires=("onnx",),
+)
+def onnx_replace_activations(context: Context, artifact: Artifact, options: Options) -> Produced:
+    """Write hard-swish, SiLU, leaky ReLU and tanh-GELU as the same function in operators that map everywhere."""
+    model = read_model(artifact.path)
+    choices: tuple[tuple[Choice, dict[str, Rule]], ...] = (
+        (options.hard_swish, {"HardSwish": _hard_swish, "HardSigmoid": _hard_sigmoid}),
+        (options.silu, {"Swish": _swish}),
+        (options.leaky_relu, {"LeakyRelu": _leaky_relu}),
+        (options.gelu, {"Gelu": _tanh_gelu}),
+    )
+    rules = {name: rule for choice, some in choices if choice == "exact" for name, rule in some.items()}
+    replaced = replace_nodes(model, rules)
+    path = context.workdir / f"{context.stem}.onnx"
+    write_model(model, path)
+    return Produced(path, artifact.io, count_notes(replaced, "by the same function in other operators"))
+
+
+class Formula:
+    """Nodes that compute a function of one node's input, step by step, under names derived from its output."""
+
+    def __init__(self, node: Any, scope: Scope) -> None:
+        self.node, self.scope = node, scope
+        self.x, self.output = node.input[0], node.output[0]
+        self.nodes: list[Any] = []
+
+    def number(self, value: float) -> str:
+        return self.scope.number(value, self.x, f"{self.output}_number")
+
+    def apply(self, operator: str, *inputs: str, last: bool = False) -> str:
+        """The name of what ``operator`` makes of the inputs; the ``last`` one writes the node's own output."""
+        from onnx import helper
+
+        result = self.output if last else self.scope.new_name(f"{self.output}_{operator.lower()}")
+        name = self.node.name if last else f"{self.node.name or self.output}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [result], name=name))
+        return result
+
+
+def start(node: Any, scope: Scope) -> Formula | None:
+    """None where the type of the node's input is not a known float."""
+    return Formula(node, scope) if scope.is_float(node.input[0]) else None
+
+
+def _relu6_of_shifted(formula: Formula) -> str:
+    """relu6(x + 3) / 6."""
+    shifted = formula.apply("Add", formula.x, formula.number(3.0))
+    clipped = formula.apply("Clip", shifted, formula.number(0.0), formula.number(6.0))
+    return formula.apply("Mul", clipped, formula.number(1 / 6))
+
+
+def _hard_swish(node: Any, scope: Scope) -> list[Any] | None:
+    formula = start(node, scope)
+    if formula is None:
+        return None
+    formula.apply("Mul", formula.x, _relu6_of_shifted(formula), last=True)
+    return formula.nodes
+
+
+def _hard_sigmoid(node: Any, scope: Scope) -> list[Any] | None:
+    """Only the one of hard-swish: clip(x / 6 + 1 / 2, 0, 1). Clip takes its limits as inputs since opset 11."""
+    formula = start(node, scope)
+    alpha, beta = attribute_of(node, "alpha", 0.2), attribute_of(node, "beta", 0.5)
+    if formula is None or scope.opset < 11 or not math.isclose(alpha, 1 / 6, rel_tol=1e-5) or beta != 0.5:
+        return None
+    shifted = formula.apply("Add", formula.x, formula.number(3.0))
+    clipped = formula.apply("Clip", shifted, formula.number(0.0), formula.number(6.0))
+    formula.apply("Mul", clipped, formula.number(1 / 6), last=True)
+    return formula.nodes
+
+
+def _swish(node: Any, scope: Scope) -> list[Any] | None:
+    formula, alpha = start(node, scope), attribute_of(node, "alpha", 1.0)
+    if formula is None:
+        return None
+    scaled = formula.x if alpha == 1 else formula.apply("Mul", formula.x, formula.number(alpha))
+    formula.apply("Mul", formula.x, formula.apply("Sigmoid", scaled), last=True)
+    return formula.nodes
+
+
+def _leaky_relu(node: Any, scope: Scope) -> list[Any] | None:
+    """For slopes up to 1 the larger of x and a * x is the one that counts on both sides of 0, above 1 the smaller."""
+    formula, slope = start(node, scope), attribute_of(node, "alpha", 0.01)
+    if formula is None:
+        return None
+    if slope == 0:
+        formula.apply("Relu", formula.x, last=True)
+    else:
+        scaled = formula.apply("Mul", formula.x, formula.number(slope))
+        formula.apply("Max" if slope <= 1 else "Min", formula.x, scaled, last=True)
+    return formula.nodes
+
+
+def _tanh_gelu(node: Any, scope: Scope) -> list[Any] | None:
+    return cubic_gelu(node, scope) if attribute_of(node, "approximate", "none") == "tanh" else None
+
+
+def cubic_gelu(node: Any, scope: Scope) -> list[Any] | None:
+    """0.5 * x * (1 + tanh(z)) with z = sqrt(2 / pi) * (x + 0.044715 * x^3), which is x * sigmoid(2 * z)."""
+    formula, factor = start(node, scope), 2 * math.sqrt(2 / math.pi)
+    if formula is None:
+        return None
+    square = formula.apply("Mul", formula.x, formula.x)
+    weighted = formula.apply("Mul", square, formula.number(0.044715 * factor))
+    slope = formula.apply("Add", weighted, formula.number(factor))
+    gate = formula.apply("Sigmoid", formula.apply("Mul", formula.x, slope))
+    formula.apply("Mul", formula.x, gate, last=True)
+    return formula.nodes

@@ -1,0 +1,151 @@
+"""What the steps that replace ONNX operators by others share: the types of tensors, new constants, new names.
+
+Only the main graph is rewritten; the bodies of ``If`` and ``Loop`` stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import StepError
+from edgekit.formats.onnx_file import opset_of, read_constants
+
+FLOATS = ("float16", "float32", "float64")
+
+
+class Scope:
+    """What a rule knows of the graph, and the constants that it adds."""
+
+    def __init__(self, model: Any) -> None:
+        self.opset = opset_of(model)
+        self.constants = read_constants(model)
+        self.added: list[Any] = []
+        self._tensors = infer_tensors(model)
+        self.producers = {name: node for node in model.graph.node for name in node.output}
+        self._taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
+        self._taken.update(value.name for value in (*model.graph.input, *model.graph.initializer))
+
+    def shape(self, name: str) -> tuple[int | None, ...] | None:
+        """The sizes of a tensor (None: a free one), or None where the number of axes is not known."""
+        return self._tensors.get(name, ("", None))[1]
+
+    def dtype(self, name: str) -> str:
+        """The element type of a tensor by its numpy name, or an empty text where it is not known."""
+        return self._tensors.get(name, ("", None))[0]
+
+    def is_float(self, name: str) -> bool:
+        return self.dtype(name) in FLOATS
+
+    def new_name(self, stem: str) -> str:
+        """A name that no tensor of the graph has."""
+        while stem in self._taken:
+            stem += "_"
+        self._taken.add(stem)
+        return stem
+
+    def number(self, value: float, like: str, stem: str) -> str:
+        """The name of a new scalar constant of the type of the tensor ``like``."""
+        return self.constant(np.asarray(value, self.dtype(like)), stem)
+
+    def constant(self, values: np.ndarray, stem: str) -> str:
+        """The name of a new constant."""
+        from onnx import numpy_helper
+
+        name = self.new_name(stem)
+        self.added.append(numpy_helper.from_array(values, name))
+        return name
+
+
+#: (node, scope) -> the nodes that take its place, the last of which writes its output; None: it stays.
+Rule = Callable[[Any, Scope], "list[Any] | None"]
+
+
+def replace_nodes(model: Any, rules: Mapping[str, Rule]) -> Counter[str]:
+    """Replace the nodes for whose operator there is a rule, in place; how many of each operator were."""
+    scope, nodes = Scope(model), []
+    replaced: Counter[str] = Counter()
+    orphans: set[str] = set()  # what only replaced nodes read: the nodes that write it go too
+    for node in model.graph.node:
+        rule = rules.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        made = None if rule is None else rule(node, scope)
+        nodes += [node] if made is None else made
+        if made is not None:
+            replaced[node.op_type] += 1
+            orphans.update(node.input)
+    if replaced:
+        orphans -= _read_names(nodes) | {value.name for value in model.graph.output}
+        nodes = [node for node in nodes if not set(node.output) <= orphans]
+        copies = [node.SerializeToString(deterministic=True) for node in nodes]  # they live in the list that is emptied
+        del model.graph.node[:]
+        for copy in copies:
+            model.graph.node.add().ParseFromString(copy)
+        model.graph.initializer.extend(scope.added)
+    return replaced
+
+
+def _read_names(nodes: Iterable[Any]) -> set[str]:
+    """The tensors that some nodes read, in the graphs of their attributes too."""
+    names: set[str] = set()
+    for node in nodes:
+        names.update(node.input)
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                names.update(value.name for value in graph.output)
+                names |= _read_names(graph.node)
+    return names
+
+
+def infer_tensors(model: Any) -> dict[str, tuple[str, tuple[int | None, ...] | None]]:
+    """{tensor: (numpy type, sizes)} as far as ONNX's shape inference gets.
+
+    Raises:
+        StepError: the model contradicts itself, or is too large for it.
+    """
+    import onnx
+
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    except Exception as error:
+        raise StepError(
+            f"the shapes of the model cannot be inferred: {' '.join(str(error).split())[:300]}",
+            remedy="leave this step out of `steps`",
+        ) from error
+    found: dict[str, tuple[str, tuple[int | None, ...] | None]] = {
+        tensor.name: (_numpy_name(tensor.data_type), tuple(tensor.dims)) for tensor in inferred.initializer
+    }
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        kind = value.type.tensor_type
+        sizes = tuple(size.dim_value if size.HasField("dim_value") else None for size in kind.shape.dim)
+        found[value.name] = (_numpy_name(kind.elem_type), sizes if kind.HasField("shape") else None)
+    return found
+
+
+def attribute_of(node: Any, name: str, default: Any) -> Any:
+    """The value of an attribute of a node, or the default where it is not set; texts are not bytes."""
+    from onnx import helper
+
+    for attribute in node.attribute:
+        if attribute.name == name:
+            value = helper.get_attribute_value(attribute)
+            return value.decode() if isinstance(value, bytes) else value
+    return default
+
+
+def count_notes(replaced: Counter[str], how: str) -> tuple[str, ...]:
+    """One note that says what was replaced, or none."""
+    if not replaced:
+        return ()
+    listed = ", ".join(f"{count} {name}" for name, count in sorted(replaced.items()))
+    return (f"replaced {how}: {listed}",)
+
+
+def _numpy_name(element_type: int) -> str:
+    from onnx import TensorProto, helper
+
+    if element_type in (TensorProto.UNDEFINED, TensorProto.STRING):
+        return ""
+    return str(helper.tensor_dtype_to_np_dtype(element_type))

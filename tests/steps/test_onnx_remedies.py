@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from onnx.reference import ReferenceEvaluator
 from edgekit.artifact import IO, Artifact, Tensor, hash_files
 from edgekit.devices import load_profiles
 from edgekit.devices.judge import judge_graph
+from edgekit.devices.rules.edgetpu_table import load_table
 from edgekit.errors import InputError, UnknownName
 from edgekit.formats import FORMATS, Declared
 from edgekit.formats.matching import synthetic_samples
@@ -318,3 +320,17 @@ def test_the_mapped_share_rises(
     shares = [mapped(made) for made in convert(paths, tmp_path)]
     assert max(shares[::2]) < 1, "each of them is cut off as it is"
     assert shares[1::2] == [1.0] * len(REMEDIES)
+
+
+def test_remedies_name_steps_that_exist() -> None:
+    """What the Edge TPU's rules tell people to add."""
+    told = json.dumps(load_table().remedies)
+    named = set(re.findall(r"\bonnx_[a-z_]+", told))
+    assert named == {
+        "onnx_approximate_activations",
+        "onnx_fix_shapes",
+        "onnx_pool_means",
+        "onnx_replace_activations",
+        "onnx_simplify",
+    }
+    assert named <= set(STEPS.names())

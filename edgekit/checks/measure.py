@@ -19,7 +19,7 @@ from edgekit.checks.feeding import SampleSequence
 from edgekit.checks.measurement import Interval, Latency, Measurement
 from edgekit.checks.records import REFERENCE, Records, Reference, ReferenceWriter
 from edgekit.checks.statistics import bootstrap, wilson
-from edgekit.checks.walk import Progress, Walk
+from edgekit.checks.walk import Progress, Seen, Walk
 from edgekit.datasets.stored import StoredSamples
 from edgekit.errors import InputError, StepError
 from edgekit.numerics.sqnr import decibels, signal_and_noise
@@ -67,7 +67,7 @@ def compute_reference(
             records.seconds[seen.index] = seen.seconds
             if decision is not None:
                 records.add_decision(seen.index, decision)
-            _add_score(records, judge, seen.outputs, labels, seen.index)
+            _add_score(records, judge, seen, decision, labels)
     if labels is not None and records.scores is None and judge.metric is not None:
         raise InputError(
             f"the labels of the evaluation data are not what the task `{judge.name}` takes",
@@ -130,7 +130,7 @@ def measure(
         if own is not None and decision is not None:
             records.agreement[seen.index] = judge.agree(own, decision)
             records.add_decision(seen.index, own)
-        _add_score(records, judge, seen.outputs, labels, seen.index)
+        _add_score(records, judge, seen, own, labels)
     records.save(out, decides=decides)
     return _summarize(records, known.scores, judge, samples, walk, decides, simulated, seed, started)
 
@@ -169,12 +169,12 @@ def _name_of(samples: SampleSequence, index: int) -> str:
     return samples.ids[index] if isinstance(samples, StoredSamples) else f"{index} (synthetic)"
 
 
-def _add_score(records: Records, task: Task, outputs: Mapping[str, np.ndarray], labels: Any, index: int) -> None:
+def _add_score(records: Records, task: Task, seen: Seen, decision: np.ndarray | None, labels: Any) -> None:
     if labels is None:
         return
-    score = task.score(outputs, labels[index])
+    score = task.score(seen.outputs, decision, labels[seen.index])
     if score is not None:
-        records.add_score(index, score)
+        records.add_score(seen.index, score)
 
 
 def _compare(

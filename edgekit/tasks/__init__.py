@@ -68,9 +68,11 @@ class Task:
         """How far two decisions on one sample are the same, 0..1: the share of equal elements that are decisions."""
         return float(np.mean((decision == reference) & (decision >= 0)))
 
-    def score(self, outputs: Mapping[str, np.ndarray], label: Any) -> float | np.ndarray | None:
+    def score(
+        self, outputs: Mapping[str, np.ndarray], decision: np.ndarray | None, label: Any
+    ) -> float | np.ndarray | None:
         """The score of one sample against its label: a number, a vector whose length is the same for all, or None
-        without a label that the task understands."""
+        without a label that the task understands. ``decision`` is what ``decide`` made of the same outputs."""
         return None
 
     def aggregate(self, means: np.ndarray) -> np.ndarray:

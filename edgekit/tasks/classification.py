@@ -85,15 +85,15 @@ class Classification(Task):
         scores = self._scores(outputs)
         return np.asarray(np.argmax(scores) if np.isfinite(scores).all() else -1, np.int64)
 
-    def score(self, outputs: Mapping[str, np.ndarray], label: Any) -> float | None:
-        if not isinstance(label, int | np.integer):
+    def score(self, outputs: Mapping[str, np.ndarray], decision: np.ndarray | None, label: Any) -> float | None:
+        if decision is None or not isinstance(label, int | np.integer):
             return None
-        scores = self._scores(outputs)
-        if not np.isfinite(scores).all():
-            return 0.0
         target = int(label) + self.options.label_offset
+        if decision < 0:
+            return 0.0
         if self.options.top_k == 1:
-            return float(np.argmax(scores) == target)
+            return float(decision == target)
+        scores = self._scores(outputs)
         # Ties count as argmax does: of equal scores the lower class comes first.
         ahead = np.count_nonzero(scores > scores[target]) + np.count_nonzero(scores[:target] == scores[target])
         return float(ahead < self.options.top_k)

@@ -56,11 +56,11 @@ class Segmentation(Task):
             return decision
         return np.where(np.isfinite(scores).all(axis=self.options.class_axis), decision, -1)
 
-    def score(self, outputs: Mapping[str, np.ndarray], label: Any) -> np.ndarray | None:
+    def score(self, outputs: Mapping[str, np.ndarray], decision: np.ndarray | None, label: Any) -> np.ndarray | None:
         """[pixels in the intersection of each class ..., in its union ...]."""
-        if not isinstance(label, np.ndarray) or label.ndim < 2 or self._count is None:
+        if decision is None or not isinstance(label, np.ndarray) or label.ndim < 2 or self._count is None:
             return None
-        decision = self.decide(outputs).reshape(-1)
+        decision = decision.reshape(-1)
         truth = label.reshape(-1)
         if decision.shape != truth.shape:
             raise InputError(

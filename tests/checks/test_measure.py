@@ -41,7 +41,7 @@ class Distance(Task):
 
     name, metric, share, proportion = "distance", "distance", False, False
 
-    def score(self, outputs: Mapping[str, np.ndarray], label: Any) -> float:
+    def score(self, outputs: Mapping[str, np.ndarray], decision: np.ndarray | None, label: Any) -> float:
         scores = outputs["scores"].ravel()
         return float(scores.max() - scores[int(label)])
 

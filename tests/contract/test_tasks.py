@@ -58,8 +58,10 @@ def test_figures(task_name: str) -> None:
     for judge, outputs in fitting(task_name):
         chance = judge.chance()
         assert chance is None or 0 < chance <= 1
-        assert judge.score(outputs, None) is None, "without a label there is no score"
-        assert judge.score(outputs, object()) is None, "nor with one that the task does not understand"
+        assert judge.score(outputs, judge.decide(outputs), None) is None, "without a label there is no score"
+        assert judge.score(outputs, judge.decide(outputs), object()) is None, (
+            "nor with one that the task does not understand"
+        )
         if judge.metric is None:
             continue
         assert judge.metric_name()

@@ -21,23 +21,27 @@ def outputs(*scores: float) -> dict[str, np.ndarray]:
     return {"y": np.array([scores], np.float32)}
 
 
+def score(task: Task, found: dict[str, np.ndarray], label: object) -> object:
+    return task.score(found, task.decide(found), label)
+
+
 def test_decision_and_top1() -> None:
     task = classifier()
     assert task.decide(outputs(0.1, 3, 2, -1)) == 1
-    assert [task.score(outputs(0.1, 3, 2, -1), label) for label in (0, 1, 2)] == [0, 1, 0]
-    assert task.score(outputs(0.1, 3, 2, -1), None) is None
+    assert [score(task, outputs(0.1, 3, 2, -1), label) for label in (0, 1, 2)] == [0, 1, 0]
+    assert score(task, outputs(0.1, 3, 2, -1), None) is None
     assert (task.metric_name(), task.chance(), task.proportion) == ("top1", 0.25, True)
 
 
 def test_background_class() -> None:
     task = classifier(label_offset=1)
-    assert task.score(outputs(0, 0, 1, 0), np.int64(1)) == 1
+    assert score(task, outputs(0, 0, 1, 0), np.int64(1)) == 1
 
 
 @given(st.lists(st.integers(-3, 3), min_size=4, max_size=4), st.integers(0, 3), st.integers(1, 4))
-def test_top_k_is_a_stable_sort(scores: list[int], label: int, k: int) -> None:
-    best = np.argsort(-np.array(scores), kind="stable")[:k]
-    assert classifier(top_k=k).score(outputs(*scores), label) == float(label in best)
+def test_top_k_is_a_stable_sort(values: list[int], label: int, k: int) -> None:
+    best = np.argsort(-np.array(values), kind="stable")[:k]
+    assert score(classifier(top_k=k), outputs(*values), label) == float(label in best)
 
 
 def test_top_k_is_named_and_has_its_own_chance() -> None:
@@ -58,7 +62,8 @@ def test_not_a_number_decides_nothing() -> None:
     broken = task.decide(outputs(0, np.nan, 1, 2))
     assert broken == -1
     assert task.agree(broken, broken) == 0.0
-    assert task.score(outputs(0, np.nan, 1, 2), 1) == 0.0
+    assert [score(task, outputs(0, np.nan, 1, 2), label) for label in (1, -1)] == [0.0, 0.0]
+    assert score(classifier(top_k=3), outputs(0, np.nan, 1, 2), 2) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -133,6 +138,6 @@ def test_options_are_strict() -> None:
 
 def test_no_task_compares() -> None:
     task = make_task(None)
-    assert (task.name, task.metric_name(), task.decide(outputs(1, 2)), task.score(outputs(1, 2), 1)) == (
+    assert (task.name, task.metric_name(), task.decide(outputs(1, 2)), score(task, outputs(1, 2), 1)) == (
         "compare", None, None, None,
     )  # fmt: skip

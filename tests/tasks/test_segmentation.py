@@ -34,8 +34,13 @@ def mean_iou(decided: list[np.ndarray], truth: list[np.ndarray]) -> float:
     return sum(ratios) / len(ratios)
 
 
+def score(task: Task, found: np.ndarray, truth: np.ndarray) -> object:
+    outputs = scores_of(found)
+    return task.score(outputs, task.decide(outputs), truth)
+
+
 def value(task: Task, decided: list[np.ndarray], truth: list[np.ndarray]) -> float:
-    rows = [task.score(scores_of(found), true) for found, true in zip(decided, truth, strict=True)]
+    rows = [score(task, found, true) for found, true in zip(decided, truth, strict=True)]
     return float(task.aggregate(np.mean(np.array(rows), axis=0)))
 
 
@@ -97,4 +102,4 @@ def test_outputs_that_do_not_fit(shapes: dict) -> None:
 
 def test_label_maps_of_another_size() -> None:
     with pytest.raises(InputError, match=r"\[4, 4\] pixels, the model's has 30"):
-        segmenter().score(scores_of(random_maps(0, 1)[0]), np.zeros((4, 4), int))
+        score(segmenter(), random_maps(0, 1)[0], np.zeros((4, 4), int))

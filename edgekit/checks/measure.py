@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 
 from edgekit.artifact import Artifact
+from edgekit.checks.comparing import Comparer
 from edgekit.checks.feeding import SampleSequence
 from edgekit.checks.measurement import Interval, Latency, Measurement
 from edgekit.checks.records import REFERENCE, Records, Reference, ReferenceWriter
 from edgekit.checks.statistics import bootstrap, wilson
 from edgekit.checks.walk import Progress, Seen, Walk
 from edgekit.datasets.stored import StoredSamples
-from edgekit.errors import InputError, StepError
-from edgekit.numerics.sqnr import decibels, signal_and_noise
+from edgekit.errors import InputError
+from edgekit.numerics.sqnr import decibels
 from edgekit.tasks import Task, make_task
 
 
@@ -121,16 +122,13 @@ def measure(
     records.compared = True
     labels = _labels_of(samples)
     decides = bool(known.info["decides"])
-    for seen in walk.run_all(samples, progress, known.read):
-        expected, decision = seen.beside
+    comparer = Comparer(known, records, judge)
+    for seen in walk.run_all(samples, progress):
         records.seconds[seen.index] = seen.seconds
-        for place, name in enumerate(known.names):
-            _compare(records, seen.index, place, name, expected[name], seen.outputs)
-        own = judge.decide(seen.outputs)
-        if own is not None and decision is not None:
-            records.agreement[seen.index] = judge.agree(own, decision)
-            records.add_decision(seen.index, own)
-        _add_score(records, judge, seen, own, labels)
+        decision = judge.decide(seen.outputs)
+        comparer.add(seen, decision)
+        _add_score(records, judge, seen, decision, labels)
+    comparer.flush()
     records.save(out, decides=decides)
     return _summarize(records, known.scores, judge, samples, walk, decides, simulated, seed, started)
 
@@ -175,24 +173,6 @@ def _add_score(records: Records, task: Task, seen: Seen, decision: np.ndarray | 
     score = task.score(seen.outputs, decision, labels[seen.index])
     if score is not None:
         records.add_score(seen.index, score)
-
-
-def _compare(
-    records: Records, index: int, place: int, name: str, expected: np.ndarray, outputs: Mapping[str, np.ndarray]
-) -> None:
-    array = outputs.get(name)
-    if array is None or array.shape != expected.shape:
-        found = "is missing" if array is None else f"is {list(array.shape)}"
-        raise StepError(
-            f"the output `{name}` {found}, but the source model's is {list(expected.shape)}",
-            where=name,
-            remedy="the step that made this file changed what the model computes",
-            code="outputs_differ",
-        )
-    records.signal[index, place], records.noise[index, place] = signal_and_noise(expected, array)
-    # The noise's power is not finite exactly when an element is not (or is beyond 1e154).
-    if not np.isfinite(records.noise[index, place]):
-        records.nonfinite[index] = True
 
 
 def _refuse_nonfinite(name: str, array: np.ndarray, sample: str) -> None:

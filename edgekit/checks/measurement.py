@@ -8,16 +8,12 @@ from typing import Any
 Interval = tuple[float, float]
 
 #: Of what a measurement says: it enters its key, so that one which an older edgekit kept is taken anew.
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds per sample on the machine that measured (not the device's, unless it is the device).
-
-    Where the job has two threads or more, most runtimes share them between two samples that run side by side
-    (``Format.open_lanes``).
-    """
+    """Milliseconds per sample on the machine that measured (not the device's, unless it is the device)."""
 
     median: float
     p10: float

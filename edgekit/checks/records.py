@@ -158,7 +158,7 @@ class Reference:
         """{source output name: shape}, the batch axis included."""
         return {output["name"]: tuple(output["shape"]) for output in self.info["outputs"]}
 
-    def read(self, index: int) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-        """(outputs, decision) of one sample."""
-        outputs = {name: rows[index] for name, rows in self._rows.items()}
-        return outputs, None if self._decisions is None else self._decisions[index]
+    def read(self, start: int, stop: int) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+        """(outputs by name, decisions) of the samples from ``start`` up to ``stop``, which are the first axis."""
+        outputs = {name: rows.read(start, stop) for name, rows in self._rows.items()}
+        return outputs, None if self._decisions is None else self._decisions.read(start, stop)

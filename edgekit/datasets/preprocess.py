@@ -73,30 +73,57 @@ def apply_head(picture: np.ndarray, head: Sequence[Word]) -> np.ndarray:
 def apply_tail(array: np.ndarray, tail: Sequence[Word]) -> np.ndarray:
     """float32 after the tail's words; a list of means or divisors goes along the last axis."""
     result = array.astype(np.float32)
+    for operation, operand in tail_operations(tail, array.shape):
+        operation(result, operand, out=result)
+    return result
+
+
+def apply_tail_to_picture(picture: np.ndarray, tail: Sequence[Word], *, planar: bool) -> np.ndarray:
+    """``apply_tail`` of a picture (height, width, channels), the same bit for bit but several times as fast; in that
+    order of axes or, with ``planar``, as (channels, height, width)."""
+    height, width, channels = picture.shape
+    operations = tail_operations(tail, picture.shape)
+    if planar:
+        result = np.empty((channels, height, width), np.float32)
+        for channel, plane in enumerate(result):
+            plane[...] = picture[:, :, channel]
+            for operation, operand in operations:
+                operation(plane, operand[channel] if operand.ndim else operand, out=plane)
+        return result
+    result = picture.astype(np.float32, order="C")
+    rows = result.reshape(height, width * channels)  # long rows: NumPy's inner loop would be over the channels
+    for operation, operand in operations:
+        operation(rows, np.tile(operand, width) if operand.ndim else operand, out=rows)
+    return result
+
+
+def tail_operations(tail: Sequence[Word], shape: Sequence[int]) -> list[tuple[np.ufunc, np.ndarray]]:
+    """The tail's arithmetic on float32 samples of a shape: operations, each with one number or one for each channel."""
+    operations: list[tuple[np.ufunc, np.ndarray]] = []
     for word in tail:
         name = name_of(word)
         options = word[name]
         if name == "scale":
-            result /= np.float32(options["divide"])
+            operations.append((np.divide, np.asarray(options["divide"], np.float32)))
         else:
-            mean, std = _per_channel(options["mean"], array), _per_channel(options["std"], array)
-            result -= mean
-            result /= std
-    return result
+            operations.append((np.subtract, _per_channel(options["mean"], shape)))
+            operations.append((np.divide, _per_channel(options["std"], shape)))
+    return operations
 
 
 def lookup_table(channels: int, tail: Sequence[Word]) -> np.ndarray:
-    """What the tail makes of every 8-bit value: float32 (channels, 256). Reading it out is the tail, exactly, and
-    cheaper."""
+    """What the tail makes of every 8-bit value: float32 (channels, 256)."""
     values = np.repeat(np.arange(256, dtype=np.float32)[:, None], channels, axis=1)
     return np.ascontiguousarray(apply_tail(values, tail).T)
 
 
-def _per_channel(value: float | Sequence[float], array: np.ndarray) -> np.ndarray:
+def _per_channel(value: float | Sequence[float], shape: Sequence[int]) -> np.ndarray:
     numbers = np.asarray(value, np.float32)
-    if numbers.ndim and numbers.size not in (1, array.shape[-1]):
+    if numbers.size == 1:
+        return numbers.reshape(())
+    if numbers.size != (shape[-1] if shape else 1):
         raise InputError(
-            f"`normalize` gives {numbers.size} numbers for samples of shape {array.shape}",
+            f"`normalize` gives {numbers.size} numbers for samples of shape {tuple(shape)}",
             where="preprocess",
             remedy="give one number, or one for each channel",
         )

@@ -7,6 +7,8 @@ read with positioned reads, since the touched pages of a map would count as this
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -59,7 +61,10 @@ class RowWriter:
 
 
 class RowReader:
-    """The rows of a ``.npy`` file, read from disk as they are asked for; any number of threads may read."""
+    """The rows of a ``.npy`` file, read from disk as they are asked for; any number of threads may read.
+
+    The file stays open as long as the reader lives: opening it for each row would cost more than reading a small one.
+    """
 
     def __init__(self, path: Path, name: str | None = None, where: str | None = None) -> None:
         """``name`` and ``where`` say in errors what is read, if that is not ``path`` itself.
@@ -106,6 +111,8 @@ class RowReader:
         self._row_bytes = self._size * self.dtype.itemsize
         if path.stat().st_size < self.start + self._count * self._row_bytes:
             raise InputError(f"{name} is truncated", where=where, remedy="save it again", code="truncated_file")
+        self._descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
 
     def __len__(self) -> int:
         return self._count
@@ -116,8 +123,20 @@ class RowReader:
             index += self._count
         if not 0 <= index < self._count:
             raise IndexError(index)
-        offset = self.start + index * self._row_bytes
-        return np.fromfile(self.path, self.dtype, self._size, offset=offset).reshape(self.shape)
+        return self.read(index, index + 1)[0, ...]
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """The rows from ``start`` up to ``stop`` as one array, which the caller may change."""
+        offset = self.start + start * self._row_bytes
+        values = np.empty((stop - start, *self.shape), self.dtype)
+        content = values.reshape(-1).view(np.uint8).data
+        done = 0
+        while done < len(content):  # the system reads 2 GiB at a time
+            got = os.preadv(self._descriptor, [content[done:]], offset + done)
+            if got == 0:
+                raise InputError(f"{self.path} was cut short while it was read", where=str(self.path))
+            done += got
+        return values
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[index] for index in range(self._count))

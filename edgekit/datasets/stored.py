@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgekit.datasets.preprocess import apply_tail, lookup_table
+from edgekit.datasets.preprocess import apply_tail, apply_tail_to_picture
 from edgekit.datasets.rows import RowReader
 from edgekit.errors import InputError
 
@@ -30,19 +29,12 @@ class Column:
     picture: bool
     tail: tuple[dict[str, Any], ...]
 
-    @cached_property
-    def table(self) -> np.ndarray | None:
-        """What the tail makes of every value of an 8-bit picture: float32 (channels, 256); None for other rows."""
-        if not self.picture or self.rows.dtype != np.uint8:
-            return None
-        return lookup_table(self.rows.shape[-1], self.tail)
-
     def read(self, index: int) -> np.ndarray:
         """The array that the model takes, with a batch axis of 1."""
         row = self.rows[index]
-        if self.table is not None:
-            return look_up(self.table, row, planar=self.layout == "NCHW").astype(self.dtype, copy=False)[None]
-        if self.tail:
+        if self.picture:
+            row = apply_tail_to_picture(row, self.tail, planar=self.layout == "NCHW")
+        elif self.tail:
             row = apply_tail(row, self.tail)
         return row.astype(self.dtype, copy=False)[None]
 
@@ -100,30 +92,6 @@ def open_samples(folder: Path, role: str) -> StoredSamples:
         InputError: they are not there, or not whole.
     """
     return StoredSamples(folder / role)
-
-
-def look_up(table: np.ndarray, picture: np.ndarray, *, planar: bool) -> np.ndarray:
-    """What a table (channels, 256) says of a uint8 picture (height, width, channels), in that order of axes or, with
-    ``planar``, as (channels, height, width); of the table's type."""
-    if not planar and (table == table[0]).all():
-        return _values_of(table[0], picture)
-    channels = len(table)
-    planes = np.ascontiguousarray(picture.transpose(2, 0, 1))
-    result = np.empty(planes.shape if planar else picture.shape, table.dtype)
-    for channel in range(channels):
-        place = result[channel] if planar else result[:, :, channel]
-        place[...] = _values_of(table[channel], planes[channel])
-    return result
-
-
-def _values_of(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """``values[pixels]`` for 256 values and contiguous uint8 pixels, without an array of 64-bit indices."""
-    if values.dtype.itemsize == 1:
-        translated = bytearray(pixels).translate(values.tobytes())
-        return np.frombuffer(translated, values.dtype).reshape(pixels.shape)
-    result = np.empty(pixels.shape, values.dtype)
-    # mode "clip" lets NumPy write to `out` directly; an index of 8 bits is never out of range.
-    return np.take(values, pixels, out=result, mode="clip")
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

@@ -81,17 +81,6 @@ class Format:
         """
         raise NotImplementedError
 
-    def open_lanes(self, artifact: Artifact, threads: int) -> list[Session]:
-        """Sessions that different threads may run at the same time, using ``threads`` threads between them.
-
-        Two runs side by side need less of a runtime's splitting of small operators than one run on twice the threads,
-        and what Python does between two runs costs only one of them. One session where a runtime cannot do that.
-
-        Raises:
-            StepError: the runtime refuses the file.
-        """
-        return [self.open(artifact, threads)]
-
     def find_nan(self, artifact: Artifact) -> str | None:
         """The name of the first constant that holds NaN or infinity, or None."""
         raise NotImplementedError

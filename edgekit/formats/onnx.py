@@ -47,13 +47,6 @@ class Onnx(Format):
     def open(self, artifact: Artifact, threads: int) -> Session:
         return OnnxSession(open_session(artifact.path, threads))
 
-    def open_lanes(self, artifact: Artifact, threads: int) -> list[Session]:
-        """One session twice: ONNX Runtime may run it from several threads, each of which computes with its pool's."""
-        if threads < 2:
-            return [self.open(artifact, threads)]
-        # Two threads that call and, in the pool, one less than it is told.
-        return [OnnxSession(open_session(artifact.path, threads - 1))] * 2
-
     def find_nan(self, artifact: Artifact) -> str | None:
         from onnx import numpy_helper
 

@@ -25,8 +25,8 @@ class OnnxSession:
 def open_session(model: Path | bytes, threads: int) -> Any:
     """An ONNX Runtime session on the CPU with that many threads, for a file or serialized model.
 
-    Threads that wait do not spin: several workers share the machine. Raises StepError if ONNX Runtime refuses the
-    model.
+    Between runs its threads do not spin, since several workers share the machine; within one they do, or each operator
+    would have to wake them. Raises StepError if ONNX Runtime refuses the model.
     """
     import onnxruntime
 
@@ -34,7 +34,7 @@ def open_session(model: Path | bytes, threads: int) -> Any:
     options.intra_op_num_threads = max(1, threads)
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return onnxruntime.InferenceSession(
             model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]

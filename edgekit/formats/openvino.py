@@ -18,10 +18,9 @@ from edgekit.graph import Graph
 
 
 class OpenvinoSession:
-    """A compiled model and one request; results are copies."""
+    """A compiled model and one request; results are copies. ``model`` tells the names."""
 
     def __init__(self, model: Any, compiled: Any) -> None:
-        """``model`` tells the names; sessions of one ``compiled`` model may run at the same time."""
         self._inputs = {name_of(port): index for index, port in enumerate(model.inputs)}
         self._outputs = [name_of(port) for port in model.outputs]
         self._request = compiled.create_infer_request()
@@ -55,11 +54,7 @@ class Openvino(Format):
         return describe_model(read_model(artifact.path))
 
     def open(self, artifact: Artifact, threads: int) -> Session:
-        return _open_requests(artifact, threads, 1)[0]
-
-    def open_lanes(self, artifact: Artifact, threads: int) -> list[Session]:
-        """Two requests of one compiled model, which has a stream for each."""
-        return _open_requests(artifact, threads, 1 if threads < 2 else 2)
+        return _open_session(artifact, threads)
 
     def find_nan(self, artifact: Artifact) -> str | None:
         for node in read_model(artifact.path).get_ordered_ops():
@@ -69,13 +64,12 @@ class Openvino(Format):
         return None
 
 
-def _open_requests(artifact: Artifact, threads: int, count: int) -> list[Session]:
-    """Sessions that share a compiled model with that many threads."""
+def _open_session(artifact: Artifact, threads: int) -> Session:
     openvino = import_openvino()
     # float32 is asked for, since a processor with bfloat16 would otherwise compute floats in that.
     settings = {
         "INFERENCE_NUM_THREADS": max(1, threads),
-        "NUM_STREAMS": count,
+        "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",
     }
@@ -84,8 +78,7 @@ def _open_requests(artifact: Artifact, threads: int, count: int) -> list[Session
     try:
         if model.is_dynamic() and shapes:
             model.reshape(shapes)
-        compiled = openvino.Core().compile_model(model, "CPU", settings)
-        return [OpenvinoSession(model, compiled) for _ in range(count)]
+        return OpenvinoSession(model, openvino.Core().compile_model(model, "CPU", settings))
     except RuntimeError as error:
         raise StepError(
             f"OpenVINO refuses the model: {reason(error)}", where=str(artifact.path), code="runtime_refused"

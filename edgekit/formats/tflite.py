@@ -65,12 +65,6 @@ class TensorFlowLite(Format):
     def open(self, artifact: Artifact, threads: int) -> Session:
         return _LiteRtSession(artifact.path, threads)
 
-    def open_lanes(self, artifact: Artifact, threads: int) -> list[Session]:
-        """Two interpreters, which share nothing but the pages of the file."""
-        if threads < 2:
-            return [self.open(artifact, threads)]
-        return [_LiteRtSession(artifact.path, share) for share in (threads - threads // 2, threads // 2)]
-
     def find_nan(self, artifact: Artifact) -> str | None:
         model = read_model(artifact.path)
         for subgraph in model.subgraphs:

@@ -41,6 +41,10 @@ def choose_quantization(lowest: float, highest: float, dtype: str) -> Quantizati
     """The per-tensor scale and zero point under which ``dtype`` spans [lowest, highest] and 0 is stored exactly."""
     limits = np.iinfo(dtype)
     lowest, highest = min(float(lowest), 0.0), max(float(highest), 0.0)
-    scale = float(np.float32((highest - lowest) / (limits.max - limits.min))) or 1.0
+    # Of a range near float32's smallest number the exact scale would be subnormal and so have few bits, or none.
+    smallest = float(np.finfo(np.float32).tiny)
+    scale = (
+        max(float(np.float32((highest - lowest) / (limits.max - limits.min))), smallest) if highest > lowest else 1.0
+    )
     zero_point = int(np.clip(np.rint(limits.min - lowest / scale), limits.min, limits.max))
     return Quantization((scale,), (zero_point,))

@@ -14,11 +14,21 @@ LOWEST_DB, HIGHEST_DB = -100.0, 200.0
 
 def signal_and_noise(reference: np.ndarray, array: np.ndarray) -> tuple[float, float]:
     """(sum of reference^2, sum of (reference - array)^2), in float64. Shapes must be equal."""
-    if reference.shape != array.shape:
-        raise ValueError(f"shapes differ: {reference.shape} and {array.shape}")
-    exact = reference.astype(np.float64).ravel()
-    difference = exact - array.astype(np.float64).ravel()
-    return float(exact @ exact), float(difference @ difference)
+    signals, noises = signals_and_noises(reference[None], array[None])
+    return float(signals[0]), float(noises[0])
+
+
+def signals_and_noises(references: np.ndarray, arrays: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``signal_and_noise`` of each sample along the first axis: two float64 arrays of that length."""
+    if references.shape != arrays.shape:
+        raise ValueError(f"shapes differ: {references.shape[1:]} and {arrays.shape[1:]}")
+    exact = references.astype(np.float64).reshape(len(references), -1)
+    difference = exact - arrays.astype(np.float64).reshape(len(arrays), -1)
+    return _powers(exact), _powers(difference)
+
+
+def _powers(rows: np.ndarray) -> np.ndarray:
+    return np.einsum("ij,ij->i", rows, rows)
 
 
 def decibels(signal: float, noise: float) -> float:

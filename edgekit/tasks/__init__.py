@@ -66,7 +66,8 @@ class Task:
 
     def agree(self, decision: np.ndarray, reference: np.ndarray) -> float:
         """How far two decisions on one sample are the same, 0..1: the share of equal elements that are decisions."""
-        return float(np.mean((decision == reference) & (decision >= 0)))
+        same = (decision == reference) & (decision >= 0)
+        return float(same.mean() if decision.ndim else same)
 
     def score(
         self, outputs: Mapping[str, np.ndarray], decision: np.ndarray | None, label: Any

@@ -57,3 +57,14 @@ def test_truncated_pickled_and_foreign_files_are_refused(tmp_path: Path) -> None
     path.write_text("not an array")
     with pytest.raises(InputError, match="not a readable array"):
         RowReader(path)
+
+
+def test_a_file_that_is_cut_short_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.npy"
+    np.save(path, np.zeros((10, 100)))
+    reader = RowReader(path)
+    with path.open("r+b") as file:
+        file.truncate(5000)
+    assert reader[3].shape == (100,)
+    with pytest.raises(InputError, match="cut short while"):
+        reader[9]

@@ -77,17 +77,21 @@ def replace_nodes(model: Any, rules: Mapping[str, Rule]) -> Counter[str]:
             replaced[node.op_type] += 1
             orphans.update(node.input)
     if replaced:
-        orphans -= _read_names(nodes) | {value.name for value in model.graph.output}
-        nodes = [node for node in nodes if not set(node.output) <= orphans]
-        copies = [node.SerializeToString(deterministic=True) for node in nodes]  # they live in the list that is emptied
-        del model.graph.node[:]
-        for copy in copies:
-            model.graph.node.add().ParseFromString(copy)
-        model.graph.initializer.extend(scope.added)
+        orphans -= read_names(nodes) | {value.name for value in model.graph.output}
+        put_nodes(model, [node for node in nodes if not set(node.output) <= orphans], scope)
     return replaced
 
 
-def _read_names(nodes: Iterable[Any]) -> set[str]:
+def put_nodes(model: Any, nodes: Iterable[Any], scope: Scope) -> None:
+    """Make these the nodes of the model's graph, in place, and add the scope's new constants."""
+    copies = [node.SerializeToString(deterministic=True) for node in nodes]  # they live in the list that is emptied
+    del model.graph.node[:]
+    for copy in copies:
+        model.graph.node.add().ParseFromString(copy)
+    model.graph.initializer.extend(scope.added)
+
+
+def read_names(nodes: Iterable[Any]) -> set[str]:
     """The tensors that some nodes read, in the graphs of their attributes too."""
     names: set[str] = set()
     for node in nodes:
@@ -95,7 +99,7 @@ def _read_names(nodes: Iterable[Any]) -> set[str]:
         for attribute in node.attribute:
             for graph in (attribute.g, *attribute.graphs):
                 names.update(value.name for value in graph.output)
-                names |= _read_names(graph.node)
+                names |= read_names(graph.node)
     return names
 
 

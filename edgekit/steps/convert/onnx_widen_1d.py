@@ -1,0 +1,311 @@
+"""onnx -> onnx: 1-D convolutions and what stands between them, written with 2-D operators on [N, C, L, 1].
+
+Each operator of the stretch gets the extra axis, so that only its borders have a reshape. The length becomes the
+height, not the width: accelerators deal rows out over their memories, and a row of the whole length may fit in none.
+With the new axis at the end, axes keep their numbers and a flattened tensor keeps its order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from edgekit.artifact import Artifact
+from edgekit.formats.onnx_file import read_model, write_model
+from edgekit.steps import Context, Produced, StepOptions, step
+from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, count_notes, put_nodes, read_names
+
+
+class Options(StepOptions):
+    keep: tuple[str, ...] = Field((), description="names of nodes that stay 1-D")
+
+
+@step(
+    "onnx_widen_1d",
+    accepts="onnx",
+    produces="onnx",
+    stack="onnx",
+    version=1,
+    options=Options,
+    exact=True,
+    requires=("onnx",),
+)
+def onnx_widen_1d(context: Context, artifact: Artifact, options: Options) -> Produced:
+    """Write 1-D convolutions, poolings and what stands between them as 2-D ones on [N, C, L, 1]."""
+    model = read_model(artifact.path)
+    widening = Widening(Scope(model), frozenset(options.keep))
+    for node in model.graph.node:
+        widening.take(node)
+    for value in model.graph.output:
+        widening.narrow(value.name)
+    if widening.widened:
+        put_nodes(model, widening.nodes, widening.scope)
+    path = context.workdir / f"{context.stem}.onnx"
+    write_model(model, path)
+    return Produced(path, artifact.io, count_notes(widening.widened, "by 2-D operators"))
+
+
+class Widening:
+    """The graph as it is written anew: ``wide`` are the tensors [N, C, L] that have a form [N, C, L, 1]."""
+
+    def __init__(self, scope: Scope, keep: frozenset[str]) -> None:
+        self.scope = scope
+        self.nodes: list[Any] = []
+        self.widened: Counter[str] = Counter()
+        self.wide: dict[str, str] = {}
+        self._keep = keep
+        self._narrow: set[str] = set()  # those of ``wide`` that also exist as [N, C, L]
+
+    def take(self, node: Any) -> None:
+        """Write a node, 2-D if it can be and there is a reason: it slides a window, or its input is 2-D already."""
+        rule = _RULES.get(node.op_type) if node.domain in ("", "ai.onnx") and node.name not in self._keep else None
+        follows = any(name in self.wide for name in node.input)
+        if rule is None or not (follows or node.op_type in _WINDOWS) or not rule(node, self):
+            for name in sorted(read_names([node])):
+                self.narrow(name)
+            self.nodes.append(node)
+
+    def rank(self, name: str) -> int | None:
+        shape = self.scope.shape(name)
+        return None if shape is None else len(shape)
+
+    def widen(self, name: str) -> str:
+        """The name of the form [N, C, L, 1] of a tensor of three axes."""
+        if name not in self.wide:
+            self.wide[name] = self.scope.new_name(f"{name}_2d")
+            self._narrow.add(name)
+            self._add_axis_node("Unsqueeze", name, self.wide[name])
+        return self.wide[name]
+
+    def narrow(self, name: str) -> None:
+        """See to it that a tensor exists as [N, C, L]."""
+        if name in self.wide and name not in self._narrow:
+            self._narrow.add(name)
+            self._add_axis_node("Squeeze", self.wide[name], name)
+
+    def apply(self, node: Any, inputs: list[str], **attributes: Any) -> bool:
+        """Write the node's 2-D form, with its other attributes; always true."""
+        from onnx import helper
+
+        kept = {each.name: helper.get_attribute_value(each) for each in node.attribute if each.name not in attributes}
+        chosen = kept | {name: value for name, value in attributes.items() if value is not None}
+        output = self.scope.new_name(f"{node.output[0]}_2d")
+        self.nodes.append(helper.make_node(node.op_type, inputs, [output], name=node.name, **chosen))
+        self.wide[node.output[0]] = output
+        self.widened[node.op_type] += 1
+        return True
+
+    def array(self, name: str) -> np.ndarray | None:
+        return self.scope.constants.get(name)
+
+    def _add_axis_node(self, operator: str, given: str, made: str) -> None:
+        from onnx import helper
+
+        name = f"{made}_{operator.lower()}"
+        if self.scope.opset < 13:
+            self.nodes.append(helper.make_node(operator, [given], [made], name=name, axes=[3]))
+        else:
+            axes = self.scope.constant(np.array([3], np.int64), f"{made}_axes")
+            self.nodes.append(helper.make_node(operator, [given, axes], [made], name=name))
+
+
+#: (node, widening) -> whether it wrote the 2-D form.
+Rule = Callable[[Any, Widening], bool]
+
+
+def _convolution(node: Any, widening: Widening) -> bool:
+    """Weights [out, in, K] become [out, in, K, 1]."""
+    weights = widening.array(node.input[1])
+    if weights is None or weights.ndim != 3 or widening.rank(node.input[0]) != 3:
+        return False
+    wider = widening.scope.constant(weights[..., None], f"{node.input[1]}_2d")
+    return widening.apply(node, [widening.widen(node.input[0]), wider, *node.input[2:]], **_window(node))
+
+
+def _pooling(node: Any, widening: Widening) -> bool:
+    if len([name for name in node.output if name]) != 1 or widening.rank(node.input[0]) != 3:
+        return False  # the second output of MaxPool numbers the places
+    return widening.apply(node, [widening.widen(node.input[0])], **_window(node))
+
+
+def _window(node: Any) -> dict[str, Any]:
+    """The window's attributes for a width of 1 (None: not set). Any stride and dilation do there, so they are equal."""
+
+    def doubled(name: str) -> list[int] | None:
+        value = attribute_of(node, name, None)
+        return None if value is None else [value[0], value[0]]
+
+    def with_one(name: str, one: int) -> list[int] | None:
+        value = attribute_of(node, name, None)
+        return None if value is None else [value[0], one]
+
+    pads = attribute_of(node, "pads", None)
+    return {
+        "kernel_shape": with_one("kernel_shape", 1),
+        "strides": doubled("strides"),
+        "dilations": doubled("dilations"),
+        "pads": None if pads is None else [pads[0], 0, pads[1], 0],
+        "output_padding": with_one("output_padding", 0),
+        "output_shape": with_one("output_shape", 1),
+    }
+
+
+def _per_channel(node: Any, widening: Widening) -> bool:
+    """Whatever else it reads has one number for each channel."""
+    if len([name for name in node.output if name]) != 1 or widening.rank(node.input[0]) != 3:
+        return False
+    return widening.apply(node, [widening.widen(node.input[0]), *node.input[1:]])
+
+
+def _activation(node: Any, widening: Widening) -> bool:
+    """Number by number; other inputs are single numbers (the limits of Clip)."""
+    if len([name for name in node.output if name]) != 1 or node.input[0] not in widening.wide:
+        return False
+    return widening.apply(node, [widening.widen(node.input[0]), *node.input[1:]])
+
+
+def _elementwise(node: Any, widening: Widening) -> bool:
+    """With broadcasting, which aligns last axes: a constant gets the new axis too, unless it is one number."""
+    shapes = [widening.scope.shape(name) for name in node.input]
+    if widening.rank(node.output[0]) != 3 or any(shape is None for shape in shapes):
+        return False
+    arrays = [widening.array(name) for name in node.input]
+    if any(array is None and len(shape or ()) != 3 for array, shape in zip(arrays, shapes, strict=True)):
+        return False
+    inputs = []
+    for name, array in zip(node.input, arrays, strict=True):
+        if array is None:
+            inputs.append(widening.widen(name))
+        elif array.size == 1:
+            inputs.append(widening.scope.constant(array.reshape(()), f"{name}_number"))
+        else:
+            inputs.append(widening.scope.constant(array[..., None], f"{name}_2d"))
+    return widening.apply(node, inputs)
+
+
+def _concatenation(node: Any, widening: Widening) -> bool:
+    if any(widening.rank(name) != 3 for name in node.input):
+        return False
+    axis = int(attribute_of(node, "axis", 1)) % 3
+    return widening.apply(node, [widening.widen(name) for name in node.input], axis=axis)
+
+
+def _softmax(node: Any, widening: Widening) -> bool:
+    """Before opset 13 it ran over all axes from ``axis`` on, of which the new one is the last."""
+    axis = int(attribute_of(node, "axis", -1 if widening.scope.opset >= 13 else 1)) % 3
+    return widening.apply(node, [widening.widen(node.input[0])], axis=axis)
+
+
+def _padding(node: Any, widening: Widening) -> bool:
+    """[begin N, C, L, end N, C, L], an input since opset 11; with chosen axes (opset 18) nothing changes."""
+    if len(node.input) > 3 and node.input[3]:
+        return _axes_up(node, 3, widening) and widening.apply(node, [widening.widen(node.input[0]), *node.input[1:]])
+    if widening.scope.opset < 11:
+        pads = attribute_of(node, "pads", [0] * 6)
+        return widening.apply(node, [widening.widen(node.input[0])], pads=[*pads[:3], 0, *pads[3:], 0])
+    values = widening.array(node.input[1])
+    if values is None or values.size != 6:
+        return False
+    wider = widening.scope.constant(np.array([*values[:3], 0, *values[3:], 0], np.int64), f"{node.input[1]}_2d")
+    return widening.apply(node, [widening.widen(node.input[0]), wider, *node.input[2:]])
+
+
+def _slice(node: Any, widening: Widening) -> bool:
+    """Axes from the front; an input since opset 10, the first ones where they are left out."""
+    if widening.scope.opset < 10 or (len(node.input) > 3 and node.input[3] and not _axes_up(node, 3, widening)):
+        return False
+    return widening.apply(node, [widening.widen(node.input[0]), *node.input[1:]])
+
+
+def _axes_up(node: Any, place: int, widening: Widening) -> bool:
+    """Whether the axes in an input are constants from the front, which the new axis does not renumber."""
+    axes = widening.array(node.input[place])
+    return axes is not None and bool((axes >= 0).all())
+
+
+def _mean(node: Any, widening: Widening) -> bool:
+    return _reduction(node, widening, "GlobalAveragePool")
+
+
+def _maximum(node: Any, widening: Widening) -> bool:
+    return _reduction(node, widening, "GlobalMaxPool")
+
+
+def _reduction(node: Any, widening: Widening, pooling: str) -> bool:
+    """Over the length: global pooling, and Flatten to [N, C] where the axis is not kept."""
+    from onnx import helper
+
+    axes = attribute_of(node, "axes", None)
+    if len(node.input) > 1 and node.input[1]:
+        values = widening.array(node.input[1])
+        axes = None if values is None else values.reshape(-1).tolist()
+    if axes is None or [axis % 3 for axis in axes] != [2] or not widening.scope.is_float(node.input[0]):
+        return False
+    given, output = widening.widen(node.input[0]), node.output[0]
+    pooled = widening.scope.new_name(f"{output}_2d")
+    widening.nodes.append(helper.make_node(pooling, [given], [pooled], name=node.name))
+    widening.widened[node.op_type] += 1
+    if attribute_of(node, "keepdims", 1):
+        widening.wide[output] = pooled
+    else:
+        widening.nodes.append(helper.make_node("Flatten", [pooled], [output], name=f"{node.name}_flatten", axis=1))
+    return True
+
+
+def _flattening(node: Any, widening: Widening) -> bool:
+    """It takes the wide form as it is: the order of the numbers is the same."""
+    from onnx import helper
+
+    axis = int(attribute_of(node, "axis", 1))
+    axis += 3 if axis < 0 else 0
+    given = widening.wide[node.input[0]]
+    widening.nodes.append(helper.make_node("Flatten", [given], node.output, name=node.name, axis=axis))
+    return True
+
+
+def _reshape(node: Any, widening: Widening) -> bool:
+    """As with Flatten; a 0 in the new shape means one of the first three sizes, which are the same."""
+    from onnx import helper
+
+    shape = widening.array(node.input[1])
+    if shape is None or node.input[0] not in widening.wide or (shape.size > 3 and 0 in shape[3:]):
+        return False
+    kept = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    inputs = [widening.wide[node.input[0]], node.input[1]]
+    widening.nodes.append(helper.make_node("Reshape", inputs, node.output, name=node.name, **kept))
+    return True
+
+
+_WINDOWS: dict[str, Rule] = {
+    "Conv": _convolution,
+    "ConvTranspose": _convolution,
+    "MaxPool": _pooling,
+    "AveragePool": _pooling,
+    "GlobalAveragePool": _pooling,
+    "GlobalMaxPool": _pooling,
+    "BatchNormalization": _per_channel,
+    "InstanceNormalization": _per_channel,
+}
+_ACTIVATIONS = (
+    "Abs", "Cast", "Ceil", "Celu", "Clip", "Dropout", "Elu", "Erf", "Exp", "Floor", "Gelu", "HardSigmoid", "HardSwish",
+    "Identity", "LeakyRelu", "Log", "Mish", "Neg", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Softplus",
+    "Softsign", "Sqrt", "Swish", "Tanh", "ThresholdedRelu",
+)  # fmt: skip
+_RULES: dict[str, Rule] = {
+    **_WINDOWS,
+    **dict.fromkeys(_ACTIVATIONS, _activation),
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "Sum", "Mean", "PRelu"), _elementwise),
+    "Concat": _concatenation,
+    "Softmax": _softmax,
+    "LogSoftmax": _softmax,
+    "Pad": _padding,
+    "Slice": _slice,
+    "ReduceMean": _mean,
+    "ReduceMax": _maximum,
+    "Flatten": _flattening,
+    "Reshape": _reshape,
+}

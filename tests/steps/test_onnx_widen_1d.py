@@ -1,0 +1,243 @@
+"""1-D stretches written as 2-D ones: the same numbers whatever stands in them, one reshape at each border."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from edgekit.artifact import IO, Artifact, Tensor, hash_files
+from edgekit.steps import STEPS, Context
+
+draw = np.random.default_rng(5)
+Node = onnx.NodeProto
+
+
+def node(type_: str, *names: str, **attributes: object) -> Node:
+    return helper.make_node(type_, list(names[:-1]), [names[-1]], name=f"{type_}_{names[-1]}", **attributes)
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return draw.standard_normal(shape).astype(np.float32)
+
+
+def save(
+    path: Path, nodes: list[Node], shape: tuple[int | str, ...], *, opset: int = 17, **constants: np.ndarray
+) -> Artifact:
+    """A model from `x` to `y`."""
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    onnx.save(onnx.shape_inference.infer_shapes(model), path)
+    x = tuple(size if isinstance(size, int) else None for size in shape)
+    io = IO((Tensor("x", "x", x, "float32"),), (Tensor("y", "y", (), "float32"),))
+    return Artifact(path, "onnx", *hash_files([path]), io)
+
+
+def widen(source: Artifact, folder: Path, **options: object) -> Artifact:
+    folder.mkdir(exist_ok=True)
+    step = STEPS.get("onnx_widen_1d")
+    made = step.run(Context(folder), source, step.options(**options))
+    return Artifact(made.path, "onnx", *hash_files([made.path]), made.io)
+
+
+def operators(artifact: Artifact) -> list[str]:
+    return [each.op_type for each in onnx.load(artifact.path).graph.node]
+
+
+def run(artifact: Artifact, x: np.ndarray) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(artifact.path), options, providers=["CPUExecutionProvider"])
+    return session.run(None, {"x": x})[0]
+
+
+def check_equal(source: Artifact, made: Artifact, shape: tuple[int, ...]) -> None:
+    x = numbers(*shape)
+    expected, found = run(source, x), run(made, x)
+    assert expected.shape == found.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    onnx.checker.check_model(onnx.load(made.path), full_check=True)
+
+
+#: One operator each behind a 1-D convolution [1, 6, 16], and what becomes of it.
+MIDDLES: dict[str, tuple[list[Node], dict[str, np.ndarray]]] = {
+    "relu": ([node("Relu", "c", "m")], {}),
+    "clip": ([node("Clip", "c", "low", "high", "m")], {"low": np.float32(-0.5), "high": np.float32(0.5)}),
+    "per channel": ([node("Mul", "c", "k", "m")], {"k": numbers(6, 1)}),
+    "per place": ([node("Add", "k", "c", "m")], {"k": numbers(16)}),
+    "one number": ([node("Mul", "c", "k", "m")], {"k": numbers(1, 1, 1)}),
+    "whole": ([node("Add", "c", "k", "m")], {"k": numbers(1, 6, 16)}),
+    "slopes": ([node("PRelu", "c", "k", "m")], {"k": numbers(6, 1)}),
+    "norm": (
+        [node("BatchNormalization", "c", "k", "k", "k", "v", "m")],
+        {"k": numbers(6), "v": np.abs(numbers(6)) + 1},
+    ),
+    "instance norm": ([node("InstanceNormalization", "c", "k", "k", "m")], {"k": numbers(6)}),
+    "squeeze and excite": (
+        [node("GlobalAveragePool", "c", "g"), node("Sigmoid", "g", "s"), node("Mul", "c", "s", "m")],
+        {},
+    ),
+    "shortcut": ([node("Tanh", "c", "t"), node("Add", "c", "t", "m")], {}),
+    "channels beside": ([node("Concat", "c", "c", "m", axis=-2)], {}),
+    "lengths beside": ([node("Concat", "c", "c", "m", axis=2)], {}),
+    "softmax": ([node("Softmax", "c", "m")], {}),
+    "softmax of channels": ([node("Softmax", "c", "m", axis=1)], {}),
+    "pad": ([node("Pad", "c", "k", "m", mode="reflect")], {"k": np.array([0, 0, 2, 0, 0, 1])}),
+    "slice": (
+        [node("Slice", "c", "first", "last", "axes", "m")],
+        {"first": np.array([1]), "last": np.array([4]), "axes": np.array([1])},
+    ),
+    "max pool": ([node("MaxPool", "c", "m", kernel_shape=[3], strides=[2], ceil_mode=1)], {}),
+    "average pool": (
+        [node("AveragePool", "c", "m", kernel_shape=[3], pads=[1, 1], strides=[2], count_include_pad=1)],
+        {},
+    ),
+    "maximum kept": ([node("ReduceMax", "c", "m", axes=[2], keepdims=1)], {}),
+}
+
+
+@pytest.mark.parametrize("name", MIDDLES)
+def test_one_reshape_at_each_border(name: str, tmp_path: Path) -> None:
+    nodes, constants = MIDDLES[name]
+    nodes = [node("Conv", "x", "w", "b", "c", pads=[1, 1]), *nodes, node("Relu", "m", "y")]
+    source = save(tmp_path / "source.onnx", nodes, (1, 4, 16), w=numbers(6, 4, 3), b=numbers(6), **constants)
+    made = widen(source, tmp_path / "made")
+    inner = ["GlobalMaxPool" if each == "ReduceMax" else each for each in operators(source)]
+    assert operators(made) == ["Unsqueeze", *inner, "Squeeze"]
+    check_equal(source, made, (1, 4, 16))
+
+
+#: What ends a stretch: it reads the narrow form, or the wide one where the order of the numbers is all that counts.
+ENDS: dict[str, tuple[list[Node], list[str], dict[str, np.ndarray]]] = {
+    "mean": ([node("ReduceMean", "c", "y", axes=[-1], keepdims=0)], ["GlobalAveragePool", "Flatten"], {}),
+    "mean of channels": ([node("ReduceMean", "c", "y", axes=[1])], ["Squeeze", "ReduceMean"], {}),
+    "flatten": ([node("Flatten", "c", "y")], ["Flatten"], {}),
+    "flatten from behind": ([node("Flatten", "c", "y", axis=-1)], ["Flatten"], {}),
+    "reshape": ([node("Reshape", "c", "k", "y")], ["Reshape"], {"k": np.array([0, -1, 8, 3])}),
+    "transpose": ([node("Transpose", "c", "y", perm=[0, 2, 1])], ["Squeeze", "Transpose"], {}),
+    "product": ([node("MatMul", "c", "k", "y")], ["Squeeze", "MatMul"], {"k": numbers(16, 3)}),
+    "more axes": ([node("Add", "c", "k", "y")], ["Squeeze", "Add"], {"k": numbers(2, 1, 1, 1)}),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_what_ends_a_stretch(name: str, tmp_path: Path) -> None:
+    nodes, becomes, constants = ENDS[name]
+    source = save(
+        tmp_path / "source.onnx",
+        [node("Conv", "x", "w", "c", pads=[1, 1]), *nodes],
+        (1, 4, 16),
+        w=numbers(6, 4, 3),
+        **constants,
+    )
+    made = widen(source, tmp_path / "made")
+    assert operators(made) == ["Unsqueeze", "Conv", *becomes]
+    check_equal(source, made, (1, 4, 16))
+
+
+def test_a_border_in_the_middle(tmp_path: Path) -> None:
+    """Both forms of one tensor are read: each is made once."""
+    nodes = [
+        node("Conv", "x", "w", "c", pads=[1, 1]),
+        node("Transpose", "c", "t", perm=[0, 2, 1]),
+        node("MatMul", "t", "c", "p"),
+        node("Conv", "c", "v", "d"),
+        node("Flatten", "p", "f"),
+        node("Flatten", "d", "g"),
+        node("Concat", "f", "g", "y", axis=1),
+    ]
+    source = save(tmp_path / "source.onnx", nodes, (1, 4, 16), w=numbers(6, 4, 3), v=numbers(2, 6, 1))
+    made = widen(source, tmp_path / "made")
+    assert sorted(operators(made)) == sorted([*operators(source), "Unsqueeze", "Squeeze"])
+    check_equal(source, made, (1, 4, 16))
+
+
+@pytest.mark.parametrize("opset", [9, 12, 13, 18])
+def test_older_and_newer_files(opset: int, tmp_path: Path) -> None:
+    pads = [0, 0, 2, 0, 0, 1]
+    pad = node("Pad", "c", "p", pads=pads) if opset < 11 else node("Pad", "c", "k", "p")
+    nodes = [node("Conv", "x", "w", "c"), pad, node("Softmax", "p", "y", axis=1)]
+    constants = {} if opset < 11 else {"k": np.array(pads)}
+    source = save(tmp_path / "source.onnx", nodes, ("N", 4, 16), opset=opset, w=numbers(6, 4, 3), **constants)
+    made = widen(source, tmp_path / "made")
+    assert operators(made) == ["Unsqueeze", "Conv", "Pad", "Softmax", "Squeeze"]
+    check_equal(source, made, (2, 4, 16))
+
+
+def test_what_stays(tmp_path: Path) -> None:
+    """2-D convolutions; computed weights; nodes that are to be kept; 3-D tensors without any window."""
+    for name, nodes, shape, constants in (
+        ("2-D", [node("Conv", "x", "w", "y")], (1, 4, 5, 5), {"w": numbers(6, 4, 3, 3)}),
+        ("computed", [node("Relu", "v", "w"), node("Conv", "x", "w", "y")], (1, 4, 16), {"v": numbers(6, 4, 3)}),
+        ("no window", [node("Relu", "x", "y")], (1, 4, 16), {}),
+    ):
+        source = save(tmp_path / f"{name}.onnx", nodes, shape, **constants)
+        assert operators(widen(source, tmp_path / name)) == operators(source)
+    source = save(tmp_path / "kept.onnx", [node("Conv", "x", "w", "y")], (1, 4, 16), w=numbers(6, 4, 3))
+    assert operators(widen(source, tmp_path / "kept", keep=("Conv_y",))) == ["Conv"]
+
+
+@st.composite
+def windows(draw_: st.DrawFn) -> tuple[str, dict[str, object], int, int]:
+    """(kind, attributes, groups, length) of a convolution, a transposed one or a pooling that has an output."""
+    kind = draw_(st.sampled_from(["Conv", "ConvTranspose", "MaxPool", "AveragePool"]))
+    kernel, stride = draw_(st.integers(1, 5)), draw_(st.integers(1, 4))
+    dilation = draw_(st.integers(1, 3)) if kind != "AveragePool" else 1
+    attributes: dict[str, object] = {"kernel_shape": [kernel], "strides": [stride]}
+    if kind != "AveragePool":
+        attributes["dilations"] = [dilation]
+    length = draw_(st.integers(dilation * (kernel - 1) + 1, 24))
+    if draw_(st.booleans()) and kind != "ConvTranspose":
+        attributes["auto_pad"] = draw_(st.sampled_from(["SAME_UPPER", "SAME_LOWER", "VALID"]))
+        attributes.pop("dilations", None)  # the oracle refuses both at once
+    else:
+        attributes["pads"] = [draw_(st.integers(0, kernel - 1)), draw_(st.integers(0, kernel - 1))]
+    if kind == "ConvTranspose" and stride > 1:
+        attributes["output_padding"] = [draw_(st.integers(0, stride - 1))]
+        attributes["pads"] = [0, 0]
+    return kind, attributes, draw_(st.sampled_from([1, 2, 4])), length
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(window=windows())
+def test_every_window(window: tuple[str, dict[str, object], int, int], tmp_path: Path) -> None:
+    kind, attributes, groups, length = window
+    kernel = attributes["kernel_shape"][0]  # type: ignore[index]
+    constants = {}
+    if kind.startswith("Conv"):
+        attributes = {**attributes, "group": groups}
+        constants = {"w": numbers(8, 4 // groups, kernel) if kind == "Conv" else numbers(4, 3, kernel)}
+    given_ = ["x", *constants]
+    nodes = [helper.make_node(kind, given_, ["y"], name="window", **attributes)]
+    source = save(tmp_path / "source.onnx", nodes, (2, 4, length), **constants)
+    made = widen(source, tmp_path / "made")
+    assert operators(made) == ["Unsqueeze", kind, "Squeeze"]
+    check_equal(source, made, (2, 4, length))
+
+
+def test_a_network_from_torch(
+    tmp_path: Path, network: Callable[[str], Artifact], run_step: Callable[..., Artifact]
+) -> None:
+    source = run_step("torch_to_onnx", network("audio"))
+    made = run_step("onnx_widen_1d", run_step("onnx_simplify", source))
+    stretch = ["Conv", "Relu", "Conv", "Relu", "MaxPool", "GlobalAveragePool"]
+    assert operators(made) == ["Unsqueeze", *stretch, "Flatten", "Gemm"]
+    x, name = numbers(1, 1, 1024), source.io.inputs[0].name
+    files = [
+        onnxruntime.InferenceSession(str(each.path), providers=["CPUExecutionProvider"]) for each in (source, made)
+    ]
+    first, second = (file.run(None, {name: x})[0] for file in files)
+    np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-5)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.cli.terminal import pairs
+from edgekit.cli.terminal import pairs, shown_path
 
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact, Tensor
@@ -19,7 +17,7 @@ def feeding_text(artifact: Artifact, preprocess: list[dict[str, Any]] | None) ->
     if preprocess is not None:
         words = [word_text(word) for word in preprocess] or ["none: samples are fed as they are"]
         rows.append(("preprocess", "\n".join(words)))
-    return f"{_shown(artifact.path)}\n{pairs(rows, indent='  ')}"
+    return f"{shown_path(artifact.path)}\n{pairs(rows, indent='  ')}"
 
 
 def tensor_text(tensor: Tensor) -> str:
@@ -41,9 +39,3 @@ def word_text(word: dict[str, Any]) -> str:
     ((name, options),) = word.items()
     values = options.items() if isinstance(options, dict) else [("", options)]
     return f"{name} " + ", ".join(f"{key} {value}".strip() for key, value in values if value is not None)
-
-
-def _shown(path: Path) -> str:
-    """Relative to the working folder where that is shorter."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative

@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgekit.cli.terminal import pairs, table
+from edgekit.cli.terminal import pairs, shown_path, table
 
 if TYPE_CHECKING:
     from edgekit.cli.check import Checked
     from edgekit.devices.judge import Need
-    from edgekit.devices.placement import Placed, Violation
+    from edgekit.devices.placement import Placed, Placement, Violation
 
 PLACES = {"accelerator": "accelerator", "cpu": "CPU", "unsupported": "nowhere", "not_known": "not known"}
 MEMORY = {
@@ -25,6 +25,8 @@ MEMORY = {
 NAMED = 4
 #: The longest name of a tensor that is shown whole.
 LONGEST_NAME = 48
+#: An operator's place as a violation's message tells it.
+_OPERATOR = re.compile(r"\(operator (\d+)\)")
 
 
 def check_document(checked: Checked) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     told = "told by the device's compiler" if placement.source == "compiler" else "predicted by edgekit's rules"
     if checked.profile.operators.rules is None:
         told = "none: edgekit has no rules for this device"
-    rows = [("judged", f"{checked.path} ({checked.format}{as_if})"), ("source", told)]
+    rows = [("judged", f"{shown_path(checked.path)} ({checked.format}{as_if})"), ("source", told)]
     if checked.profile.operators.rules is not None:
         shares = [f"{totals['accelerator']} of {totals['operators']} operators"]
         if totals["mapped_operators"] is not None:
@@ -119,18 +121,31 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     rows.append(("subgraphs", "not known" if placement.subgraphs is None else str(placement.subgraphs)))
     if placement.transposes:
         count = placement.transposes
-        rows.append(("transposes", f"{count} operator{'s' * (count > 1)} only to change the layout"))
+        rows.append(("transposes", f"{_count(count, 'operator')} that only reorder{'s' * (count == 1)} numbers"))
     rows += [(MEMORY[need.name], _need(need)) for need in judgement.memory if not need.required or need.has is not None]
-    there = [
-        f"{name.removesuffix('_bytes').replace('_', ' ')}s {figures.size(count)}"
-        for name, count in placement.memory.items()
-        if count is not None
-    ]
-    if there:
-        rows.append(("held there", ", ".join(there)))
+    compiled = _compiled_memory(placement)
+    if compiled:
+        rows.append(("as compiled", compiled))
     if checked.latency is not None:
         rows.append(("latency", f"{checked.latency.text}; {checked.latency.conditions}"))
     return rows
+
+
+def _compiled_memory(placement: Placement) -> str:
+    """``about 3.19 MB of parameters, 3.19 MB kept on the chip, 0 B fetched for every inference``: what the device's
+    compiler makes of them; empty where nothing is known of it, or nothing is mapped."""
+    from edgekit.report import figures
+
+    words = (
+        ("parameter_bytes", "of parameters"),
+        ("cached_parameter_bytes", "kept on the chip"),
+        ("streamed_parameter_bytes", "fetched for every inference"),
+    )
+    known = [(count, told) for name, told in words if (count := placement.memory.get(name)) is not None]
+    if not any(count for count, _ in known):
+        return ""
+    about = "about " if placement.source == "predicted" else ""
+    return about + ", ".join(f"{figures.size(count)} {told}" for count, told in known)
 
 
 def _need(need: Need) -> str:
@@ -194,21 +209,31 @@ def _shorten_names(text: str) -> str:
 
 
 def _places(members: Sequence[Placed]) -> str:
+    return _name_places([placed.index for placed in members])
+
+
+def _name_places(indices: Sequence[int]) -> str:
     """``operator 7``, ``operators 7, 12, 19, 24 and 20 more``."""
-    named = ", ".join(str(placed.index) for placed in members[:NAMED])
-    if len(members) == 1:
+    named = ", ".join(str(index) for index in indices[:NAMED])
+    if len(indices) == 1:
         return f"operator {named}"
-    return f"operators {named}" if len(members) <= NAMED else f"operators {named} and {len(members) - NAMED} more"
+    return f"operators {named}" if len(indices) <= NAMED else f"operators {named} and {len(indices) - NAMED} more"
 
 
 def _violations(violations: Sequence[Violation]) -> str:
+    """Each once; those that differ in the operator alone are one, with all of their places."""
     if not violations:
         return ""
-    lines = ["violations:"]
+    groups: dict[tuple[str | None, ...], list[Violation]] = {}
     for violation in violations:
-        lines.append(f"  {violation.rule}: {violation.message}")
-        lines += [f"    do: {violation.remedy}"] if violation.remedy else []
-        lines += [f"    source: {violation.source}"] if violation.source else []
+        alike = (violation.rule, _OPERATOR.sub("", violation.message), violation.remedy, violation.source)
+        groups.setdefault(alike, []).append(violation)
+    lines = ["violations:"]
+    for (rule, _, remedy, source), members in groups.items():
+        found = [int(number) for member in members for number in _OPERATOR.findall(member.message)]
+        lines.append(f"  {rule}: {_OPERATOR.sub(f'({_name_places(found)})', members[0].message)}")
+        lines += [f"    do: {remedy}"] if remedy else []
+        lines += [f"    source: {source}"] if source else []
     return "\n".join(lines)
 
 

@@ -59,6 +59,12 @@ def pairs(rows: Sequence[tuple[str, str]], indent: str = "") -> str:
     return "\n".join(lines)
 
 
+def shown_path(path: Path) -> str:
+    """Relative to the working folder where it lies below it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
 def _write(stream: TextIO, text: str) -> None:
     """Write and flush. A reader that went away (``| head``) ends the writing, not the command."""
     try:

@@ -43,6 +43,8 @@ _DATA_DEPENDENT = frozenset(
     {"NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5", "TFLite_Detection_PostProcess", "CUSTOM", "WHILE", "IF"}
     | {"NonMaxSuppression", "NonZero", "Loop", "If", "Scan"}
 )
+#: Products of two computed matrices (attention): none of the published models has one, so their figures tell nothing.
+_PRODUCTS = frozenset({"BATCH_MATMUL", "FULLY_CONNECTED", "MatMul", "Gemm"})
 #: Beyond so many times the slowest published model the error is that of the worst of them; from the second factor on,
 #: and below half of the fastest, there is no estimate.
 _SLOW, _TOO_SLOW, _TOO_FAST = 2, 10, 0.5
@@ -112,7 +114,8 @@ def estimate(
 
     None where that cannot be told: too few published figures of the device; a graph in integers where the figures are
     of floating point; sizes that are not known; operators that run nowhere, or on a CPU whose rates are not known, or
-    of a kind whose time does not follow from sizes; a time far beyond the published ones.
+    of a kind whose time does not follow from sizes; attention, which no published model has; a time far beyond the
+    published ones.
     """
     precision = precision or profile.default_precision
     rates = load_rates().get(profile.name, {}).get(precision)
@@ -241,6 +244,9 @@ def _split(graph: Graph, placement: Placement | None) -> tuple[list[Operator], l
 def _time(graph: Graph, operators: Sequence[Operator], streamed: int, rates: Rates | None) -> float | None:
     """Milliseconds; None where the rates, a size, or the cost of a class of operators are not known."""
     if rates is None or any(operator.type in _DATA_DEPENDENT for operator in operators):
+        return None
+    fixed = _constants(graph)
+    if any(operator.type in _PRODUCTS and fixed.isdisjoint(operator.inputs[:2]) for operator in operators):
         return None
     try:
         features = measure(graph, operators, streamed)

@@ -209,6 +209,18 @@ def test_no_estimate_far_from_the_published_times(benchmarks: ModuleType) -> Non
     assert estimate(_network(), profiles["coral"]) is None
 
 
+def test_no_estimate_for_attention_which_no_published_model_has(benchmarks: ModuleType) -> None:
+    graph, profile = benchmarks.build("mobilenet_v2"), load_profiles()["raspberry-pi-4"]
+    assert estimate(graph, profile) is not None
+    side = (1, 64, 64)
+    for constant in (True, False):
+        new = (TensorInfo("q", side, "float32"), TensorInfo("k", side, "float32", constant), TensorInfo("s", side, ""))
+        first = len(graph.tensors)
+        product = Operator(len(graph.operators), "BATCH_MATMUL", (first, first + 1), (first + 2,), macs=64**3)
+        more = replace(graph, tensors=(*graph.tensors, *new), operators=(*graph.operators, product))
+        assert (estimate(more, profile) is not None) == constant
+
+
 def test_beyond_the_published_times_the_error_is_the_worst(benchmarks: ModuleType) -> None:
     profile, rates = load_profiles()["oak"], load_rates()["oak"]["fp16"]
     near, far = (estimate(benchmarks.build(name), profile) for name in ("resnet50", "yolov8m_640"))

@@ -70,7 +70,8 @@ def judge(graph: Graph, operator: Operator, table: Table) -> Flag:
         if flag is not None:
             return flag
     if row is None:
-        return Flag("operator", f"{operator.type} does not map", table.remedy("operator", operator.type))
+        cause = "newer_operator" if operator.type in table.newer else "operator"
+        return Flag("operator", f"{operator.type} does not map", table.remedy(cause, operator.type))
     if row.newest is not None and (operator.version or 1) > row.newest:
         reason = f"version {operator.version} of {operator.type} is newer than the compiler takes ({row.newest})"
         return Flag("version", reason, table.remedy("version"))

@@ -41,11 +41,12 @@ def main() -> None:
             for model in options.model or MODELS:
                 words = (*_words(model), "--target", target)
                 if not options.brief:
-                    print(f"$ edgekit check {' '.join(words)}\n{_run(words, folder).stdout}")
+                    sys.stdout.write(f"$ edgekit check {' '.join(words)}\n{_run(words, folder).stdout}\n")
                 rows.append(_row(model, target, _run((*words, "--json"), folder)))
     widths = [max(len(row[place]) for row in (COLUMNS, *rows)) for place in range(len(COLUMNS))]
     for row in (COLUMNS, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        sys.stdout.write(line.rstrip() + "\n")
 
 
 def _words(model: str) -> tuple[str, ...]:

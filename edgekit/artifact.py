@@ -51,6 +51,24 @@ class IO:
 
 
 @dataclass(frozen=True)
+class Tail:
+    """What the host runs after an artifact: an ONNX file from the artifact's outputs to the source model's.
+
+    ``io`` joins the two. Each of its inputs has the ``source_name`` of one of the artifact's outputs (whose own
+    ``permutation`` then speaks of the tail's tensor) and takes it as real numbers; its outputs are the source model's.
+    """
+
+    path: Path
+    sha256: str
+    bytes: int
+    io: IO
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> Tail:
+        return Tail(Path(data["path"]), data["sha256"], data["bytes"], IO.from_dict(data["io"]))
+
+
+@dataclass(frozen=True)
 class Build:
     """How to make a torch module from a Python file: call ``factory(**options)``, then load ``weights`` strictly."""
 
@@ -64,7 +82,8 @@ class Artifact:
     """A model in a file (or a pair of files, or a folder). Never changed after it is written.
 
     ``bytes`` and ``sha256`` cover every file that belongs to it (``formats.FORMATS.get(format).files(path)``).
-    ``build`` is set only for a torch source that is made by a Python file.
+    ``build`` is set only for a torch source that is made by a Python file. With a ``tail``, the ``source_name`` of an
+    output of ``io`` is not the source model's but that of an input of the tail.
     """
 
     path: Path
@@ -73,17 +92,25 @@ class Artifact:
     bytes: int
     io: IO
     build: Build | None = None
+    tail: Tail | None = None
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """What stands for the source model's outputs: the file's own, or those of its tail."""
+        return self.io.outputs if self.tail is None else self.tail.io.outputs
 
     def to_dict(self) -> dict[str, Any]:
         data = asdict(self)
         data["path"] = str(self.path)
+        if self.tail is not None:
+            data["tail"]["path"] = str(self.tail.path)
         if self.build is not None:
             data["build"]["weights"] = None if self.build.weights is None else str(self.build.weights)
         return data
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Artifact:
-        build = data.get("build")
+        build, tail = data.get("build"), data.get("tail")
         return Artifact(
             path=Path(data["path"]),
             format=data["format"],
@@ -91,6 +118,7 @@ class Artifact:
             bytes=data["bytes"],
             io=IO.from_dict(data["io"]),
             build=None if build is None else build_from_dict(build),
+            tail=None if tail is None else Tail.from_dict(tail),
         )
 
 

@@ -17,7 +17,7 @@ from edgekit.artifact import Artifact
 from edgekit.checks.feeding import SampleSequence, make_feed
 from edgekit.errors import EdgekitError, StepError
 from edgekit.formats import FORMATS
-from edgekit.formats.runner import collect, feed
+from edgekit.formats.runner import collect, feed, open_tail
 
 Progress = Callable[[int, int], None]
 _PROGRESS_EVERY_SECONDS = 0.1
@@ -25,7 +25,7 @@ _PROGRESS_EVERY_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Seen:
-    """What one sample came to: outputs by the source's names, and seconds in the runtime's own call."""
+    """What one sample came to: outputs by the source's names, and seconds in the runtime's own call and the tail's."""
 
     index: int
     outputs: dict[str, np.ndarray]
@@ -33,7 +33,7 @@ class Seen:
 
 
 class Walk:
-    """An artifact opened in its runtime. ``runtime`` is ``DISTRIBUTION VERSION``."""
+    """An artifact opened in its runtime, with its tail. ``runtime`` is ``DISTRIBUTION VERSION``."""
 
     def __init__(self, artifact: Artifact, threads: int) -> None:
         known = FORMATS.get(artifact.format)
@@ -42,28 +42,47 @@ class Walk:
         self.artifact = artifact
         self.runtime = f"{known.runtime} {_version(known.runtime)}"
         self._session = known.open(artifact, threads)
+        self._tail = open_tail(artifact.tail, threads)
+        if self._tail is not None:
+            self.runtime += f", then {self._tail.runtime}"
 
     def run_one(self, sample: Mapping[str, np.ndarray], name: str = "0") -> dict[str, np.ndarray]:
         """The outputs for one sample."""
-        return collect(self.artifact.io, self._call(feed(self.artifact.io, sample), name))
+        outputs, _ = self._run(feed(self.artifact.io, sample), name)
+        return outputs
 
     def run_all(self, samples: SampleSequence, progress: Progress) -> Iterator[Seen]:
         """All samples in order; one that cannot be read, or does not run, is raised in its place."""
         read, count = make_feed(self.artifact.io, samples), len(samples)
         last = 0.0
         for index in range(count):
-            feeds = read(index)
-            started = time.perf_counter()
-            results = self._call(feeds, str(index))
+            outputs, seconds = self._run(read(index), str(index))
             now = time.perf_counter()
-            yield Seen(index, collect(self.artifact.io, results), now - started)
+            yield Seen(index, outputs, seconds)
             if now - last >= _PROGRESS_EVERY_SECONDS or index + 1 == count:
                 last = now
                 progress(index + 1, count)
 
-    def _call(self, feeds: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    def _run(self, feeds: Mapping[str, np.ndarray], name: str) -> tuple[dict[str, np.ndarray], float]:
+        """(the source's outputs, seconds in the runtime and in the tail)."""
+        started = time.perf_counter()
+        results = self._call(self._session.run, feeds, name)
+        seconds = time.perf_counter() - started
+        outputs = collect(self.artifact.io, results)
+        if self._tail is not None:
+            started = time.perf_counter()
+            outputs = self._call(self._tail.run, outputs, name)
+            seconds += time.perf_counter() - started
+        return outputs, seconds
+
+    def _call(
+        self,
+        run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]],
+        feeds: Mapping[str, np.ndarray],
+        name: str,
+    ) -> dict[str, np.ndarray]:
         try:
-            return self._session.run(feeds)
+            return run(feeds)
         except EdgekitError:
             raise
         except Exception as error:  # every runtime has errors of its own

@@ -24,6 +24,7 @@ from typing import Any
 
 from edgekit.artifact import IO, Artifact, Build, hash_files, hash_value
 from edgekit.engine.files import copy_atomically
+from edgekit.engine.tails import hand_on
 from edgekit.errors import BugError, InputError, StepError
 from edgekit.graph import Graph
 
@@ -129,7 +130,7 @@ def _place(job: Job, progress: ProgressTo) -> Answer:
 
 
 def _run_step(job: Job, progress: ProgressTo) -> Answer:
-    """Run the step in ``workdir``, then move what it produced to ``out``."""
+    """Run the step in ``workdir``, then move what it produced to ``out``, the tail of what it read beside it."""
     from edgekit.steps import STEPS, Context
 
     step = STEPS.get(job["step"])
@@ -152,12 +153,15 @@ def _run_step(job: Job, progress: ProgressTo) -> Answer:
         )
     sha256, size = hash_files(files)
     moved = _move(produced.path, files, Path(job["out"]))
-    made = Artifact(Path(moved), step.produces, sha256, size, produced.io)
+    tail = hand_on(artifact, produced, Path(moved), Path(job["out"]), step.name)
+    made = Artifact(Path(moved), step.produces, sha256, size, produced.io, tail=tail)
     return {"artifact": made.to_dict(), "notes": list(produced.notes)}
 
 
 def _lend(artifact: Artifact, folder: Path) -> Artifact:
-    """A copy of what a step reads: some tools (onnx2tf) write into their input, which is in the cache or the user's."""
+    """A copy of what a step reads, without its tail: some tools (onnx2tf) write into their input, which is in the cache
+    or the user's."""
+    artifact = replace(artifact, tail=None)
     if artifact.build is not None:
         return artifact
     folder.mkdir()

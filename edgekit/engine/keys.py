@@ -65,7 +65,7 @@ def explain(before: Inputs | None, now: Inputs) -> str:
     changes += _changes("option ", before.get("options", {}), now.get("options", {}))
     changes += _changes("step ", _only(before, "version"), _only(now, "version"))
     changes += _changes("", _only(before, "seed"), _only(now, "seed"))
-    if before.get("parent") != now.get("parent") or before.get("io") != now.get("io"):
+    if any(before.get(part) != now.get(part) for part in ("parent", "io", "tail")):
         changes.append("parent changed")
     if before.get("calibration") != now.get("calibration"):
         changes.append("calibration data changed")

@@ -21,6 +21,7 @@ from typing import Any
 from edgekit.artifact import Artifact, hash_files
 from edgekit.engine.faults import is_disk_full
 from edgekit.engine.files import copy_atomically, write_atomically
+from edgekit.engine.tails import sidecar_tail, tail_name
 from edgekit.errors import InputError
 from edgekit.plan import Output, Plan
 
@@ -110,9 +111,11 @@ class OutputFolder:
             copy_atomically(source, target)
             copied.append(target)
         main = folder / (stem + artifact.path.suffix)
+        tail = None if artifact.tail is None else replace(artifact.tail, path=folder / tail_name(main))
         # The hash of several files covers their names, which are others now.
-        sha256 = artifact.sha256 if len(copied) == 1 else hash_files(copied)[0]
-        return replace(artifact, path=main, sha256=sha256)
+        own = [file for file in copied if tail is None or file != tail.path]
+        sha256 = artifact.sha256 if len(own) == 1 else hash_files(own)[0]
+        return replace(artifact, path=main, sha256=sha256, tail=tail)
 
     def _refuse_strangers(self, plan: Plan) -> None:
         if self.folder.is_file():
@@ -183,7 +186,7 @@ def file_stem(plan: Plan, output: Output) -> str:
 
 
 def files_beside(artifact: Artifact) -> list[Path]:
-    """The artifact's files: all that lie with it, since a cache entry holds nothing else."""
+    """The artifact's files and its tail: all that lie with it, since a cache entry holds nothing else."""
     return sorted(path for path in artifact.path.parent.iterdir() if path.is_file())
 
 
@@ -204,6 +207,7 @@ def write_sidecar(file: Path, artifact: Artifact, content: dict[str, Any]) -> No
             "files": files,
         },
         **content,
+        "tail": sidecar_tail(artifact.tail),
     }
     write_atomically(file, json.dumps(whole, indent=2, ensure_ascii=False).encode() + b"\n")
 

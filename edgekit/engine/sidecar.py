@@ -12,6 +12,7 @@ from edgekit import __version__
 from edgekit.artifact import Tensor
 from edgekit.engine.judging import path_to
 from edgekit.engine.results import OutputResult
+from edgekit.engine.tails import source_terms
 from edgekit.engine.task import Done
 from edgekit.plan import Plan, complete_data
 
@@ -28,7 +29,7 @@ def sidecar_content(plan: Plan, result: OutputResult, done: Mapping[str, Done]) 
         "precision": result.precision,
         "recipe": {"name": plan.name, "sha256": plan.recipe_sha256},
         "source": {"file": plan.source.file.name, "sha256": done["source"].artifact.sha256},
-        "io": {kind: [_source_terms(tensor) for tensor in told] for kind, told in io.to_dict().items()},
+        "io": source_terms(io),
         "feed": [_feed(tensor) for tensor in io.inputs],
         "preprocess": _preprocess(plan, done),
         "task": None if plan.task is None else {"name": plan.task.name, "options": plan.task.options},
@@ -55,12 +56,6 @@ def _calibration(plan: Plan, result: OutputResult, done: Mapping[str, Done]) -> 
 def _preprocess(plan: Plan, done: Mapping[str, Done]) -> list[dict[str, Any]] | None:
     """The words that make the samples; None where no samples were given, so that nobody said any."""
     return None if plan.data is None else list(complete_data(plan.data, done["source"].artifact.io).preprocess)
-
-
-def _source_terms(tensor: dict[str, Any]) -> dict[str, Any]:
-    """The tensor with ``layout`` called what it is, the source model's: the file's own, which stands under ``feed``,
-    may be another."""
-    return {"source_layout" if key == "layout" else key: value for key, value in tensor.items()}
 
 
 def _feed(tensor: Tensor) -> dict[str, Any]:

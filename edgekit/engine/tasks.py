@@ -15,9 +15,12 @@ from typing import Any
 import edgekit
 from edgekit.artifact import hash_files, hash_value
 from edgekit.checks import measurement
-from edgekit.engine.keys import Inputs, versions_of
+from edgekit.engine.keys import ABSENT, Inputs, versions_of
 from edgekit.engine.reading import DataTask, SourceTask
+from edgekit.engine.stacks import install_command
+from edgekit.engine.tails import RUNTIME, settle_tail, tail_inputs, tail_versions
 from edgekit.engine.task import DoneTasks, Job, Result, Surroundings, Task
+from edgekit.errors import AbsentError
 from edgekit.plan import FormatTraits, Node, Output, Plan
 
 SYNTHETIC_SAMPLES = 8
@@ -76,6 +79,7 @@ class StepTask(Task):
         programs = {name: self._around.hash_program(name) for name in traits.programs}
         return {
             **({"programs": programs} if programs else {}),
+            **tail_inputs(parent),
             "kind": "node",
             "step": self.node.step,
             "version": traits.version,
@@ -108,7 +112,8 @@ class StepTask(Task):
         }
 
     def settle(self, result: Result, folder: Path) -> Result:
-        return {**result, "artifact": {**result["artifact"], "path": str(folder / result["artifact"]["path"])}}
+        artifact = {**result["artifact"], "path": str(folder / result["artifact"]["path"])}
+        return {**result, "artifact": settle_tail(artifact, folder)}
 
 
 class MeasureTask(Task):
@@ -134,6 +139,7 @@ class MeasureTask(Task):
         artifact = done[self.node.id].artifact
         reference = done["reference"]
         return {
+            **tail_inputs(artifact),
             "kind": "measurement",
             "version": measurement.VERSION,
             "artifact": artifact.sha256,
@@ -142,8 +148,18 @@ class MeasureTask(Task):
             "data": evaluation_inputs(self._around.plan, done, self._synthetic),
             "task": self._around.task_inputs(),
             "seed": self._around.plan.seed,
-            "versions": versions_of(_runtime(self._traits)),
+            "versions": {**versions_of(_runtime(self._traits)), **tail_versions(artifact)},
         }
+
+    def check(self, inputs: Inputs) -> None:
+        if "tail" in inputs and inputs["versions"].get(RUNTIME) == ABSENT:
+            raise AbsentError(
+                f"{self.label} needs {RUNTIME}, which runs its tail and is not installed",
+                where=self.label,
+                remedy=install_command("onnx"),
+                code="package_absent",
+            )
+        super().check(inputs)
 
     def job(self, done: DoneTasks) -> Job:
         return {

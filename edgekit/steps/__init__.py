@@ -64,13 +64,27 @@ class Context:
 
 
 @dataclass(frozen=True)
+class WrittenTail:
+    """A part of the model that a step cut off, as an ONNX file for the host: ``edgekit.artifact.Tail`` before it is
+    hashed."""
+
+    path: Path
+    io: IO
+
+
+@dataclass(frozen=True)
 class Produced:
     """What a step wrote: the file (or folder) and its io, whose ``source_name`` and ``permutation`` refer to the
-    *source model* (a step that renames or transposes composes with ``artifact.io``: ``edgekit.artifact.compose``)."""
+    *source model* (a step that renames or transposes composes with ``artifact.io``: ``edgekit.artifact.compose``).
+
+    ``tail`` only of a step that cuts one off: one that the artifact already has is handed on by the engine, and the
+    steps after the cut see the file before it alone.
+    """
 
     path: Path
     io: IO
     notes: tuple[str, ...] = ()
+    tail: WrittenTail | None = None
 
 
 Run = Callable[[Context, Artifact, Any], Produced]

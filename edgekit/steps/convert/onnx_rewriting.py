@@ -24,18 +24,18 @@ class Scope:
         self.opset = opset_of(model)
         self.constants = read_constants(model)
         self.added: list[Any] = []
-        self._tensors = infer_tensors(model)
+        self.tensors = infer_tensors(model)
         self.producers = {name: node for node in model.graph.node for name in node.output}
         self._taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
         self._taken.update(value.name for value in (*model.graph.input, *model.graph.initializer))
 
     def shape(self, name: str) -> tuple[int | None, ...] | None:
         """The sizes of a tensor (None: a free one), or None where the number of axes is not known."""
-        return self._tensors.get(name, ("", None))[1]
+        return self.tensors.get(name, ("", None))[1]
 
     def dtype(self, name: str) -> str:
         """The element type of a tensor by its numpy name, or an empty text where it is not known."""
-        return self._tensors.get(name, ("", None))[0]
+        return self.tensors.get(name, ("", None))[0]
 
     def is_float(self, name: str) -> bool:
         return self.dtype(name) in FLOATS

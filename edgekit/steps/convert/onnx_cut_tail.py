@@ -1,0 +1,79 @@
+"""onnx -> onnx without the float post-processing at its end, which becomes a tail that the host runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pydantic import Field
+
+from edgekit.artifact import IO, Artifact, Tensor
+from edgekit.formats.onnx_file import read_model, write_model
+from edgekit.steps import Context, Produced, StepOptions, WrittenTail, step
+from edgekit.steps.convert.onnx_cutting import Cut, Tensors, cut_model
+from edgekit.steps.convert.onnx_postprocessing import Found, find_postprocessing
+from edgekit.steps.convert.onnx_rewriting import Scope
+
+#: The longest softmax of the Edge TPU (coral.ai/docs/edgetpu/models-intro, supported operations: 16,000 elements).
+SOFTMAX_OVER = 16000
+
+
+class Options(StepOptions):
+    outputs: tuple[str, ...] = Field(
+        (),
+        description="the tensors to cut at; by default those before the post-processing that is found: what joins "
+        "heads, decodes boxes, selects, or is a softmax over many classes",
+    )
+    softmax_over: int = Field(
+        SOFTMAX_OVER,
+        ge=0,
+        description="a softmax over more numbers than these is post-processing; 16,000 is what the Edge TPU takes, "
+        "and 0 moves every final softmax",
+    )
+
+
+@step(
+    "onnx_cut_tail",
+    accepts="onnx",
+    produces="onnx",
+    stack="onnx",
+    version=1,
+    options=Options,
+    exact=True,
+    requires=("onnx",),
+)
+def onnx_cut_tail(context: Context, artifact: Artifact, options: Options) -> Produced:
+    """Cut off float post-processing for the host, so that boxes and scores get scales of their own."""
+    model = read_model(artifact.path)
+    scope = Scope(model)
+    path = context.workdir / f"{context.stem}.onnx"
+    found = Found(options.outputs, "as named")
+    if not options.outputs:
+        found = find_postprocessing(model, scope, options.softmax_over)
+    cut = cut_model(model, scope.tensors, found.cuts) if found.cuts else None
+    if cut is None or not cut.moved:
+        write_model(model, path)
+        reason = found.reason if cut is None else "the named tensors are the model's outputs"
+        return Produced(path, artifact.io, (f"copied as it is: {reason}",))
+    write_model(cut.device, path)
+    tail = context.workdir / f"{context.stem}.tail.onnx"
+    write_model(cut.tail, tail)
+    device_io, tail_io = _split_io(artifact.io, cut, scope.tensors)
+    return Produced(path, device_io, (_note(cut, found.reason),), WrittenTail(tail, tail_io))
+
+
+def _split_io(io: IO, cut: Cut, tensors: Tensors) -> tuple[IO, IO]:
+    """The io of the device part, whose outputs stand for the tail's inputs, and of the tail, whose outputs stand for
+    the source model's as those of the whole did."""
+    outputs, inputs = [], []
+    for name, joint in cut.joints.items():
+        dtype, shape = tensors[name]
+        assert shape is not None
+        outputs.append(Tensor(name, name, shape, dtype))
+        inputs.append(Tensor(joint, name, shape, dtype))
+    return IO(io.inputs, tuple(outputs)), IO(tuple(inputs), io.outputs)
+
+
+def _note(cut: Cut, reason: str) -> str:
+    kinds = Counter(node.op_type for node in cut.moved)
+    listed = ", ".join(f"{count} {name}" for name, count in sorted(kinds.items()))
+    return f"cut off for the host ({reason}): {listed}; the file gives {', '.join(cut.joints)}"

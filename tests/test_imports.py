@@ -52,6 +52,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "tasks": TASKS,
     "formats": FORMATS,
     "devices": DEVICES,
+    "devices.rules.edgetpu": DEVICES | {"formats.tflite_versions"},  # which versions TensorFlow 2.5 parses
     "checks": CHECKS,
     "steps": STEPS,
     "steps.convert.tflite_to_edgetpu": STEPS | {"devices.edgetpu_compiler"},  # it runs that program

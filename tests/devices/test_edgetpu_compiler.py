@@ -107,7 +107,7 @@ def test_a_summary():
 
 
 def test_every_recorded_log_is_understood(shared_data: Callable[[str], Path]):
-    """Every status that was ever recorded is one of the table's seven."""
+    """Every status that was ever recorded is one of the table's; one of those was only seen in a forum."""
     logs = sorted(shared_data("coral").rglob("*.log"))
     assert len(logs) > 30
     seen: Counter[str] = Counter()
@@ -117,7 +117,7 @@ def test_every_recorded_log_is_understood(shared_data: Callable[[str], Path]):
         assert report.unknown == ()
         assert len(report.models) == 1
         seen.update(row.status for row in report.models[0].rows)
-    assert set(seen) == set(STATUS.values())
+    assert set(seen) == set(STATUS.values()) - {STATUS["constant"]}
 
 
 @pytest.mark.parametrize("words", FAILURES)

@@ -16,6 +16,7 @@ from edgekit.devices.rules.edgetpu_limits import RULES, Subject, show, sizes, ta
 from edgekit.devices.rules.edgetpu_memory import predict_memory
 from edgekit.devices.rules.edgetpu_partition import first_region
 from edgekit.devices.rules.edgetpu_table import Row, Table, load_table
+from edgekit.formats.tflite_versions import load_table as load_versions
 from edgekit.graph import Graph, Operator, TensorInfo
 
 #: What an operator's status is when the model does not compile and it is not to blame.
@@ -27,11 +28,13 @@ _FLOATS = frozenset({"float16", "float32", "float64", "bfloat16"})
 
 @dataclass(frozen=True)
 class Flag:
-    """The judgement of one operator by itself: ``status`` is a key of the table's statuses (None: it is supported)."""
+    """The judgement of one operator by itself: ``status`` is a key of the table's statuses (None: it is supported);
+    ``inferred`` says why, where nothing of this compiler does."""
 
     status: str | None = None
     reason: str | None = None
     remedy: str | None = None
+    inferred: str | None = None
 
 
 @rules("edgetpu", judges="tflite")
@@ -57,7 +60,7 @@ def predict(graph: Graph) -> Placement:
         transposes=sum(1 for operator in graph.operators if operator.type in _LAYOUT_ONLY),
         memory=predict_memory(graph, region),
         violations=violations,
-        notes=_notes(graph),
+        notes=(*_notes(graph), *_doubts(graph, flags, region, table)),
     )
 
 
@@ -75,7 +78,7 @@ def judge(graph: Graph, operator: Operator, table: Table) -> Flag:
     if row.newest is not None and (operator.version or 1) > row.newest:
         reason = f"version {operator.version} of {operator.type} is newer than the compiler takes ({row.newest})"
         return Flag("version", reason, table.remedy("version"))
-    return _check_limits(subject, row, table) or Flag()
+    return _check_limits(subject, row, table) or Flag(inferred=row.inferred)
 
 
 def _check_rank(subject: Subject, row: Row | None, table: Table) -> Flag | None:
@@ -112,7 +115,7 @@ def _check_limits(subject: Subject, row: Row, table: Table) -> Flag | None:
     for limit in row.limits:
         reason = RULES[limit.rule](subject, **limit.parameters)
         if reason is not None:
-            return Flag("limited", f"{reason} ({limit.source})", table.remedy("limits", limit.rule))
+            return Flag(limit.status, f"{reason} ({limit.source})", table.remedy("limits", limit.rule), limit.inferred)
     return None
 
 
@@ -162,7 +165,7 @@ def _stands_at_the_end(graph: Graph, operator: Operator) -> bool:
 
 def find_violations(graph: Graph, table: Table) -> tuple[Violation, ...]:
     """What makes the compiler refuse the whole model."""
-    found = [*_unknown_operators(graph, table), *_dynamic_tensors(graph, table)]
+    found = [*_unknown_operators(graph, table), *_unregistered(graph, table), *_dynamic_tensors(graph, table)]
     return tuple({(violation.rule, violation.message): violation for violation in found}.values())
 
 
@@ -181,6 +184,20 @@ def _unknown_operators(graph: Graph, table: Table) -> list[Violation]:
             )
             source = "google-coral/edgetpu issue 718"
             found.append(Violation("select_operator", message, table.remedy("select_operator"), source))
+    return found
+
+
+def _unregistered(graph: Graph, table: Table) -> list[Violation]:
+    """Operators in a version that the compiler's TensorFlow Lite does not parse, whatever the Edge TPU makes of it."""
+    newest = load_versions().newest
+    found = []
+    for operator in graph.operators:
+        version, last = operator.version or 1, newest.get(operator.type, 0)
+        if version <= last or not (operator.type in table.rows or operator.type in table.refused):
+            continue
+        words = f"{table.failures['unregistered']} '{operator.type}' version '{version}'"
+        message = f"{operator.type} (operator {operator.index}) has the version {version}, later than {last}: {words}"
+        found.append(Violation("operator_version", message, table.remedy("unregistered"), table.sources["registered"]))
     return found
 
 
@@ -209,3 +226,15 @@ def _notes(graph: Graph) -> tuple[str, ...]:
     if any(graph.tensors[index].shape[:1] == (None,) for index in graph.inputs):
         notes.append("the free batch is taken as 1, as the file stores it")
     return tuple(notes)
+
+
+def _doubts(graph: Graph, flags: list[Flag], region: frozenset[int], table: Table) -> list[str]:
+    """How sure it is: operators whose place follows from nothing that this compiler was seen to do."""
+    judged = zip(graph.operators, flags, strict=True)
+    inferred = sorted({(operator.type, flag.inferred) for operator, flag in judged if flag.inferred})
+    notes = [f"{type_}: its place is inferred, not known ({why})" for type_, why in inferred]
+    mapped = {graph.operators[place].type for place in region}
+    unseen = sorted(type_ for type_ in mapped if not (table.rows[type_].seen or table.rows[type_].inferred))
+    if unseen:
+        notes.append(f"documented as mapped, though no file or log at hand shows it: {', '.join(unseen)}")
+    return notes

@@ -142,11 +142,14 @@ def outputs_below(subject: Subject, count: int) -> str | None:
 
 
 @rule
-def input_elements_below(subject: Subject, count: int) -> str | None:
+def averaged_below(subject: Subject, axes: dict[str, Any], count: int) -> str | None:
+    """``axes`` as in ``not_over_batch``; ``count`` elements go into one."""
+    found, rank = _axes(subject, axes, 0)
     tensor = subject.input(0)
     if tensor is None:
         return None
-    return f"its input {show(tensor)} is large" if math.prod(sizes(tensor)) >= count else None
+    averaged = math.prod(sizes(tensor)[axis] for axis in {axis % rank for axis in found})
+    return f"it takes the mean of {averaged:,} elements of {show(tensor)}" if averaged >= count else None
 
 
 @rule
@@ -237,11 +240,14 @@ def squeezes_leading_axes(subject: Subject) -> str | None:
 
 
 @rule
-def strides_are_one(subject: Subject) -> str | None:
+def channel_stride_is_one(subject: Subject) -> str | None:
+    """Rows and columns may be skipped, channels not; nor may anything be read backwards."""
     strides = subject.input(3)
-    if strides is None or strides.values is None:
+    if strides is None or not strides.values:
         return None
-    return None if all(value == 1 for value in strides.values) else f"its strides are {list(strides.values)}"
+    if strides.values[-1] == 1 and all(value > 0 for value in strides.values):
+        return None
+    return f"its strides are {list(strides.values)}"
 
 
 @rule
@@ -257,6 +263,27 @@ def single_row_fits(subject: Subject) -> str | None:
         if (1, 1, 1, *sizes(tensor))[-3] == 1 and bytes_on_a_tile(tensor, subject.chip) >= subject.chip.bytes_per_tile:
             needed = bytes_on_a_tile(tensor, subject.chip)
             return f"{show(tensor)} is a single row of {needed:,} bytes {_room(subject.chip)}"
+    return None
+
+
+@rule
+def row_elements_fit(subject: Subject) -> str | None:
+    """As ``single_row_fits``, of the output alone and without filling up its channels."""
+    for tensor in subject.outputs:
+        if (1, 1, 1, *sizes(tensor))[-3] == 1 and count(tensor) >= subject.chip.bytes_per_tile:
+            return f"its output {show(tensor)} is a single row of {count(tensor):,} bytes {_room(subject.chip)}"
+    return None
+
+
+@rule
+def enlarges_up_to(subject: Subject, factor: int) -> str | None:
+    """Height and width of a picture [batch, height, width, channels]."""
+    tensor, output = subject.input(0), subject.outputs[0] if subject.outputs else None
+    if tensor is None or output is None or len(tensor.shape) != 4 or len(output.shape) != 4:
+        return None
+    for before, after in zip(sizes(tensor)[1:3], sizes(output)[1:3], strict=True):
+        if after > factor * before:
+            return f"it enlarges {show(tensor)} to {show(output)}"
     return None
 
 

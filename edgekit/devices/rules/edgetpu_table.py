@@ -12,22 +12,25 @@ from edgekit.devices.rules.edgetpu_limits import Chip
 
 @dataclass(frozen=True)
 class Limit:
-    """A rule of ``edgetpu_limits`` with its parameters. ``evidence`` is what was seen beside the source. ``fitted``:
-    its figure is what the compiler was seen to do; ``analogy``: seen with other operators only."""
+    """A rule of ``edgetpu_limits`` with its parameters; ``status`` (a key of the statuses) is that of an operator that
+    breaks it. ``evidence`` is what was seen beside the source. ``fitted``: its figure is what the compiler was seen to
+    do; ``inferred``: why it is taken for true though nothing of compiler 16 says so (None: something does)."""
 
     rule: str
     parameters: dict[str, Any]
     source: str
     evidence: str | None = None
     fitted: bool = False
-    analogy: bool = False
+    inferred: str | None = None
+    status: str = "limited"
 
 
 @dataclass(frozen=True)
 class Row:
     """An operator that maps. ``data`` are the inputs whose type counts (None: all that are computed), ``weights``
     those whose rank does not; ``newest`` is the last version that is taken, if it is known to end; ``older`` is what
-    compilers before this one do not map of it."""
+    compilers before this one do not map of it; ``inferred`` as of a limit; ``seen``: a file or log of the compiler has
+    it mapped, it is not only documented."""
 
     source: str
     data: tuple[int, ...] | None = None
@@ -36,7 +39,8 @@ class Row:
     version_source: str | None = None
     older: str | None = None
     float_is_limited: bool = False
-    analogy: bool = False
+    inferred: str | None = None
+    seen: bool = False
     limits: tuple[Limit, ...] = ()
 
 
@@ -63,6 +67,10 @@ class Table:
         if isinstance(found, dict):
             found = found.get(type_, found.get("any"))
         return found if isinstance(found, str) else None
+
+
+#: Sources that say what the compiler maps; the others show it.
+_DOCUMENTS = frozenset({"table", "table-2019", "list", "changes", "runtime-version"})
 
 
 @cache
@@ -98,18 +106,20 @@ def _read_row(row: dict[str, Any], sources: dict[str, str]) -> Row:
         version_source=row.get("version_source"),
         older=row.get("older"),
         float_is_limited=row.get("float_is_limited", False),
-        analogy=row.get("analogy", False),
+        inferred=row.get("inferred"),
+        seen=not _DOCUMENTS.issuperset(row["source"]),
         limits=tuple(_read_limit(limit, sources) for limit in row.get("limits", ())),
     )
 
 
 def _read_limit(limit: dict[str, Any], sources: dict[str, str]) -> Limit:
-    told = {"rule", "source", "evidence", "fitted", "analogy"}
+    told = {"rule", "source", "evidence", "fitted", "inferred", "status"}
     return Limit(
         rule=limit["rule"],
         parameters={name: value for name, value in limit.items() if name not in told},
         source="; ".join(sources.get(name, name) for name in limit["source"].split("; ")),
         evidence=limit.get("evidence"),
         fitted=limit.get("fitted", False),
-        analogy=limit.get("analogy", False),
+        inferred=limit.get("inferred"),
+        status=limit.get("status", "limited"),
     )

@@ -208,10 +208,9 @@ def pool(kind: str, activation: int) -> bytes:
     return single(kind, [(1, 8, 8, 4)], (1, 4, 4, 4), made)
 
 
-def concatenated(inputs: list[Any], output: tuple[int, ...], activation: int = 0) -> bytes:
-    return single(
-        "CONCATENATION", inputs, output, options("Concatenation", axis=-1, fusedActivationFunction=activation)
-    )
+def concatenated(inputs: list[Any], output: tuple[int, ...], activation: int = 0, axis: int = -1) -> bytes:
+    made = options("Concatenation", axis=axis, fusedActivationFunction=activation)
+    return single("CONCATENATION", inputs, output, made)
 
 
 def reduced(kind: str, axes: list[int], shape: tuple[int, ...] = (1, 8, 8, 6)) -> bytes:
@@ -219,9 +218,14 @@ def reduced(kind: str, axes: list[int], shape: tuple[int, ...] = (1, 8, 8, 6)) -
     return single(kind, [shape, ints(axes)], kept or (1,), options("Reducer", keepDims=False))
 
 
-def sliced(shape: tuple[int, ...], output: tuple[int, ...], stride: int = 1, **masks: int) -> bytes:
-    ends = [ints([0] * len(shape)), ints(list(output)), ints([1] * (len(shape) - 1) + [stride])]
+def sliced(shape: tuple[int, ...], output: tuple[int, ...], **masks: int) -> bytes:
+    ends = [ints([0] * len(shape)), ints(list(output)), ints([1] * len(shape))]
     return single("STRIDED_SLICE", [shape, *ends], output, options("StridedSlice", **masks))
+
+
+def strided(shape: tuple[int, ...], output: tuple[int, ...], steps: tuple[int, ...]) -> bytes:
+    ends = [ints([0] * len(shape)), ints(list(shape)), ints(list(steps))]
+    return single("STRIDED_SLICE", [shape, *ends], output, options("StridedSlice"))
 
 
 def split(axis: int, shape: tuple[int, ...]) -> bytes:
@@ -274,6 +278,11 @@ def squeezed(shape: tuple[int, ...], axes: list[int], output: tuple[int, ...]) -
     return single("SQUEEZE", [shape], output, options("Squeeze", squeezeDims=axes))
 
 
+def paired(kind: str, shape: tuple[int, ...]) -> bytes:
+    return single(kind, [shape, shape], shape)
+
+
+PAIRED = ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE")
 WIDE = (1, 80, 8400)
 NARROW = (1, 80, 600)
 #: {(operator, rule): (a model that maps, one that does not)}. Sizes are those of the sources, or beside the limit.
@@ -288,9 +297,9 @@ SIDES: dict[tuple[str, str], tuple[bytes, bytes]] = {
         concatenated([(1, 4), np.zeros((1, 4), np.int8)], (1, 8)),
         concatenated([(1, 4), np.ones((1, 4), np.int8)], (1, 8)),
     ),
-    ("CONCATENATION", "single_row_fits"): (
-        concatenated([(1, 1575, 40), (1, 1575, 45)], (1, 1575, 85)),
-        concatenated([(1, 25200, 40), (1, 25200, 45)], (1, 25200, 85)),
+    ("CONCATENATION", "row_elements_fit"): (
+        concatenated([(1, 14400, 9), (1, 4806, 9)], (1, 19206, 9), axis=1),
+        concatenated([(1, 2352, 85), (1, 735, 85)], (1, 3087, 85), axis=1),
     ),
     ("CONV_2D", "constant_inputs"): (conv(3), conv(3, computed=True)),
     ("CONV_2D", "equal_dilation"): (conv(3, across=2, down=2), conv(3, across=2)),
@@ -301,14 +310,15 @@ SIDES: dict[tuple[str, str], tuple[bytes, bytes]] = {
     ("FULLY_CONNECTED", "default_weights_format"): (dense(8), dense(8, shuffled=1)),
     ("FULLY_CONNECTED", "output_is_vector"): (dense(8), dense(8, rows=2)),
     ("FULLY_CONNECTED", "outputs_below"): (dense(12_288), dense(100_000)),
-    ("LOGISTIC", "single_row_fits"): (same("LOGISTIC", NARROW), same("LOGISTIC", WIDE)),
+    ("LOGISTIC", "single_row_fits"): (same("LOGISTIC", (1, 2034, 91)), same("LOGISTIC", (1, 19206, 9))),
+    **{(kind, "single_row_fits"): (same(kind, NARROW), same(kind, WIDE)) for kind in ("RELU", "RELU6", "TANH")},
+    ("RELU_N1_TO_1", "single_row_fits"): (same("RELU_N1_TO_1", NARROW), same("RELU_N1_TO_1", WIDE)),
+    **{(kind, "single_row_fits"): (paired(kind, NARROW), paired(kind, WIDE)) for kind in PAIRED},
+    ("SPLIT", "single_row_fits"): (split(1, (1, 80, 600)), split(1, (1, 80, 8400))),
     ("QUANTIZE", "single_row_fits"): (same("QUANTIZE", NARROW), same("QUANTIZE", WIDE)),
     ("MEAN", "not_over_batch"): (reduced("MEAN", [1, 2]), reduced("MEAN", [0])),
     ("MEAN", "channel_reduction_multiple"): (reduced("MEAN", [3], (1, 8, 8, 8)), reduced("MEAN", [-1])),
-    ("MEAN", "input_elements_below"): (
-        reduced("MEAN", [1, 2], (1, 128, 128, 32)),
-        reduced("MEAN", [1, 2], (1, 256, 256, 32)),
-    ),
+    ("MEAN", "averaged_below"): (reduced("MEAN", [1, 2], (1, 64, 128, 3)), reduced("MEAN", [1, 2], (1, 256, 128, 3))),
     ("SUM", "not_over_batch"): (reduced("SUM", [3]), reduced("SUM", [0])),
     ("REDUCE_MAX", "not_over_batch"): (reduced("REDUCE_MAX", [1, 2]), reduced("REDUCE_MAX", [0])),
     ("REDUCE_MIN", "not_over_batch"): (reduced("REDUCE_MIN", [1, 2]), reduced("REDUCE_MIN", [-4])),
@@ -325,13 +335,17 @@ SIDES: dict[tuple[str, str], tuple[bytes, bytes]] = {
         reshaped((1, 400, 3, 85), (1, 1200, 85)),
         reshaped((1, 1600, 3, 85), (1, 4800, 85)),
     ),
+    ("RESIZE_BILINEAR", "enlarges_up_to"): (
+        resized("RESIZE_BILINEAR", (1, 16, 16, 128), 64),
+        resized("RESIZE_BILINEAR", (1, 1, 1, 256), 33),
+    ),
     ("RESIZE_BILINEAR", "output_fits_tiles"): (
         resized("RESIZE_BILINEAR", (1, 64, 64, 32), 128),
         resized("RESIZE_BILINEAR", (1, 256, 256, 32), 512),
     ),
     ("RESIZE_NEAREST_NEIGHBOR", "output_fits_tiles"): (
         resized("RESIZE_NEAREST_NEIGHBOR", (1, 40, 40, 128), 80),
-        resized("RESIZE_NEAREST_NEIGHBOR", (1, 160, 160, 128), 320),
+        resized("RESIZE_NEAREST_NEIGHBOR", (1, 512, 512, 3), 1024),
     ),
     ("SLICE", "single_row_fits"): (
         single("SLICE", [NARROW, ints(0, 0, 0), ints(1, 8, 600)], (1, 8, 600)),
@@ -343,7 +357,10 @@ SIDES: dict[tuple[str, str], tuple[bytes, bytes]] = {
         squeezed((1, 1, 5, 10), [1], (1, 5, 10)),
         squeezed((1, 5, 1, 10), [2], (1, 5, 10)),
     ),
-    ("STRIDED_SLICE", "strides_are_one"): (sliced((1, 8, 8), (1, 8, 4)), sliced((1, 8, 8), (1, 8, 4), stride=2)),
+    ("STRIDED_SLICE", "channel_stride_is_one"): (
+        strided((1, 224, 224, 3), (1, 112, 112, 3), (1, 2, 2, 1)),
+        strided((1, 3, 160, 320), (1, 3, 160, 160), (1, 1, 1, 2)),
+    ),
     ("STRIDED_SLICE", "no_ellipsis_or_new_axis"): (
         sliced((1, 8, 8), (1, 8, 4)),
         sliced((1, 8, 8), (1, 8, 4), ellipsisMask=1),
@@ -369,7 +386,8 @@ def test_both_sides_of_a_limit(case: tuple[str, str]):
     assert [one.status for one in inside.operators] == [STATUS["mapped"]]
     (refused,) = outside.operators
     assert refused.type == case[0]
-    assert (refused.status, refused.cause, refused.placement) == (STATUS["limited"], "rejected", "cpu")
+    limit = next(limit for limit in TABLE.rows[case[0]].limits if limit.rule == case[1])
+    assert (refused.status, refused.cause, refused.placement) == (STATUS[limit.status], "rejected", "cpu")
     assert refused.reason
     assert refused.remedy == TABLE.remedies["limits"][case[1]], "refused for this limit and no other"
     assert outside.subgraphs == 0
@@ -433,6 +451,24 @@ def test_an_operator_beyond_the_compilers_enumeration_fails_the_whole_model(kind
     assert placement.violations[0].source and "{" not in placement.violations[0].message
     assert placement.operators[0].status == NOT_COMPILED
     assert (placement.verdict(), placement.subgraphs) == ("violates", 0)
+
+
+@pytest.mark.parametrize(("version", "rules"), [(2, []), (3, ["operator_version"])])
+def test_a_version_that_is_not_parsed_fails_the_whole_model(version: int, rules: list[str]):
+    """As compiler 16 said of a model by TensorFlow 2.19: Didn't find op for builtin opcode 'TILE' version '3'."""
+    placement = judged(single("TILE", [(1, 4, 4, 4), ints(1, 1, 2, 1)], (1, 4, 8, 4), version=version))
+    assert [violation.rule for violation in placement.violations] == rules
+    for violation in placement.violations:
+        assert "Didn't find op for builtin opcode 'TILE' version '3'" in violation.message
+        assert violation.source and violation.remedy
+
+
+def test_what_is_only_inferred_is_told():
+    seen = judged(same("LOGISTIC", NARROW)).notes
+    (inferred,) = set(judged(paired("SUB", WIDE)).notes) - set(seen)
+    assert inferred.startswith("SUB: its place is inferred")
+    (documented,) = set(judged(packed(1)).notes) - set(seen)
+    assert documented.endswith(": PACK")
 
 
 def test_sizes_that_are_computed_or_free():

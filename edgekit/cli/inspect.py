@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edgekit.cli.apps import JsonOption
-from edgekit.cli.feeding import tensor_text
+from edgekit.cli.feeding import output_rows, tensor_text
 from edgekit.cli.model_flags import ShapeOption, WeightsOption
 from edgekit.cli.terminal import answer, answer_json, pairs, table
 
@@ -59,6 +59,7 @@ def inspection(artifact: Artifact, graph: Graph) -> dict[str, Any]:
         "sha256": artifact.sha256,
         "inputs": [_tensor(tensor) for tensor in artifact.io.inputs],
         "outputs": [_tensor(tensor) for tensor in artifact.io.outputs],
+        "tail": _tail(artifact),
         "operators": graph.count_types(),
         "macs": graph.macs,
         "params": graph.params,
@@ -99,7 +100,7 @@ def inspection_text(name: str, artifact: Artifact, graph: Graph) -> str:
         ("size", f"{figures.size(artifact.bytes)} ({artifact.bytes} bytes)"),
         ("sha256", artifact.sha256),
         *(("input", tensor_text(tensor)) for tensor in artifact.io.inputs),
-        *(("output", tensor_text(tensor)) for tensor in artifact.io.outputs),
+        *output_rows(artifact),
         ("MACs", count_text(graph.macs)),
         ("parameters", count_text(graph.params)),
         ("quantization", _scheme_text(found)),
@@ -130,6 +131,21 @@ def _tensor(tensor: Tensor) -> dict[str, Any]:
         "dtype": tensor.dtype,
         "layout": tensor.layout,
         "quantization": quantization,
+    }
+
+
+def _tail(artifact: Artifact) -> dict[str, Any] | None:
+    """What the host runs after the file; its inputs by the names of the file's outputs."""
+    tail = artifact.tail
+    if tail is None:
+        return None
+    own = {tensor.source_name: tensor.name for tensor in artifact.io.outputs}
+    return {
+        "file": tail.path.name,
+        "bytes": tail.bytes,
+        "sha256": tail.sha256,
+        "inputs": [{**_tensor(tensor), "output": own[tensor.source_name]} for tensor in tail.io.inputs],
+        "outputs": [_tensor(tensor) for tensor in tail.io.outputs],
     }
 
 

@@ -36,14 +36,17 @@ class Jobs:
         self._pool.close()
 
     def read_model(self, path: Path, inputs: dict[str, dict[str, Any]] | None = None, **build: Any) -> Artifact:
-        """The artifact of a model file; ``build`` has factory, options and weights for a Python file.
+        """The artifact of a model file, with the tail that its sidecar tells of; ``build`` has factory, options and
+        weights for a Python file.
 
         Raises:
-            InputError: no such file, not a model, or not one of its format.
+            InputError: no such file, not a model, or not one of its format; or a tail that is not what it should be.
             AbsentError: its format's libraries are not installed.
         """
         from edgekit.artifact import Artifact
+        from edgekit.cli.model_flags import read_sidecar
         from edgekit.formats import FORMATS, find_format
+        from edgekit.formats.tail import attach_tail
 
         known = FORMATS.get("torch") if build.get("factory") else find_format(path)
         job = {
@@ -53,8 +56,8 @@ class Jobs:
             "inputs": inputs or {},
             **build,
         }
-        answer = self.call(known.stack, job, label=f"reading {path}")
-        return Artifact.from_dict(answer["artifact"])
+        artifact = Artifact.from_dict(self.call(known.stack, job, label=f"reading {path}")["artifact"])
+        return artifact if build.get("factory") else attach_tail(artifact, read_sidecar(path.absolute()))
 
     def read_named(
         self, model: str, inputs: dict[str, dict[str, Any]] | None = None, weights: Path | None = None

@@ -210,11 +210,11 @@ def compare_best(
     measuring: Measuring, recipe: Recipe, base: Artifact, other: Artifact, samples: Samples, reference: Path
 ) -> Compared:
     """Compare under the arrangement of axes that fits; where there are several, a few samples tell which."""
-    from edgekit.cli.mapping import arrangements
+    from edgekit.cli.mapping import arrange, arrangements, outer_io
 
-    ways = arrangements(base.io, base.path, other.io, other.path)
+    ways = arrangements(outer_io(base), base.path, outer_io(other), other.path)
     chosen = ways[0] if len(ways) == 1 else measuring.choose(recipe, base, other, ways)
-    return measuring.compare(replace(other, io=chosen), samples, reference)
+    return measuring.compare(arrange(other, chosen), samples, reference)
 
 
 def measurement_of(seen: dict[str, Any]) -> Measurement:
@@ -241,6 +241,7 @@ def evaluation(model: str, artifact: Artifact, found: Measurement, target: str |
         "model": model,
         "format": artifact.format,
         "bytes": artifact.bytes,
+        "tail": None if artifact.tail is None else artifact.tail.path.name,
         "target": target,
         **{
             name: said[name]

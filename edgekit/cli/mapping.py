@@ -6,16 +6,47 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgekit.cli.model_flags import read_sidecar
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from edgekit.artifact import IO, Tensor
+    from edgekit.artifact import IO, Artifact, Tensor
 
 MOST_ARRANGEMENTS = 64
 REMEDY = "give two files of the same network; `edgekit inspect FILE` shows the inputs and outputs of each"
+
+
+def outer_io(artifact: Artifact) -> IO:
+    """The artifact's io as ``arrangements`` takes it: with a tail, its outputs are the tail's, which stand in the
+    source's names and order of axes."""
+    from edgekit.artifact import IO
+
+    if artifact.tail is None:
+        return artifact.io
+    outputs = []
+    for tensor in artifact.tail.io.outputs:
+        back = _inverse(tensor.permutation) or range(len(tensor.shape))
+        shape = tuple(tensor.shape[axis] for axis in back)
+        outputs.append(replace(tensor, name=tensor.source_name, shape=shape, permutation=None))
+    return IO(artifact.io.inputs, tuple(outputs))
+
+
+def arrange(artifact: Artifact, io: IO) -> Artifact:
+    """The artifact with one of its ``arrangements``, which speaks of the outputs of its tail where it has one."""
+    from edgekit.artifact import IO, compose_permutations
+
+    if artifact.tail is None:
+        return replace(artifact, io=io)
+    chosen = {tensor.name: tensor for tensor in io.outputs}
+    outputs = []
+    for tensor in artifact.tail.io.outputs:
+        other = chosen[tensor.source_name]
+        permutation = compose_permutations(other.permutation, tensor.permutation)
+        outputs.append(replace(tensor, source_name=other.source_name, permutation=permutation))
+    tail = replace(artifact.tail, io=IO(artifact.tail.io.inputs, tuple(outputs)))
+    return replace(artifact, io=IO(io.inputs, artifact.io.outputs), tail=tail)
 
 
 def arrangements(first: IO, first_path: Path, second: IO, second_path: Path) -> list[IO]:
@@ -49,16 +80,24 @@ def _from_sidecars(first: IO, first_path: Path, second: IO, second_path: Path) -
     one, two = read_sidecar(first_path), read_sidecar(second_path)
     if "io" not in two:
         return None
-    mine = IO.from_dict(two["io"])
+    mine = _told(two, second)
     if "io" in one:
         if one.get("source") != two.get("source"):
             return None
-        theirs = IO.from_dict(one["io"])
+        theirs = _told(one, first)
     elif first_path.is_file() and two.get("source", {}).get("sha256") == hash_files([first_path])[0]:
         theirs = first
     else:
         return None
     return IO(_through_source(theirs.inputs, mine.inputs), _through_source(theirs.outputs, mine.outputs))
+
+
+def _told(sidecar: dict[str, Any], io: IO) -> IO:
+    """The io in terms of the source: a sidecar's; of the outputs of a tail, ``outer_io`` is that already."""
+    from edgekit.artifact import IO
+
+    told = IO.from_dict(sidecar["io"])
+    return told if sidecar.get("tail") is None else IO(told.inputs, io.outputs)
 
 
 def _through_source(first: Sequence[Tensor], second: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -83,6 +83,7 @@ class Measuring:
         The first (likeliest) one stands unless another is clearly nearer: two quantized models may both be far from one
         another on samples that neither was made for, and then a difference of a few dB says nothing.
         """
+        from edgekit.cli.mapping import arrange
         from edgekit.errors import EdgekitError
 
         trial = Measuring(self._jobs, self._folder / "trial", None)
@@ -92,7 +93,7 @@ class Measuring:
         refused: EdgekitError | None = None
         for number, io in enumerate(ways):
             try:
-                found = trial.compare(replace(other, io=io), samples, place, f"way-{number}").measurement.sqnr_db
+                found = trial.compare(arrange(other, io), samples, place, f"way-{number}").measurement.sqnr_db
             except EdgekitError as error:  # the runtime takes no such arrangement
                 found, refused = None, error
             figures.append(REFUSED if found is None else found)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgekit.artifact import Artifact
+from edgekit.artifact import Artifact, Tail
 from edgekit.checks.measurement import Measurement, Verdict
 from edgekit.engine.results import NodeResult, OutputResult, RunResult
 from edgekit.plan import Node, Plan
@@ -125,7 +125,15 @@ def _artifact(artifact: Artifact | None, folder: Path) -> dict[str, Any] | None:
         "format": artifact.format,
         "bytes": artifact.bytes,
         "sha256": artifact.sha256,
+        "tail": _tail(artifact.tail, folder),
     }
+
+
+def _tail(tail: Tail | None, folder: Path) -> dict[str, Any] | None:
+    """The file that makes the source model's outputs of an artifact's, on the host."""
+    if tail is None:
+        return None
+    return {"path": _relative(str(tail.path), folder), "bytes": tail.bytes, "sha256": tail.sha256}
 
 
 def _measurement(measurement: Measurement | None) -> dict[str, Any] | None:

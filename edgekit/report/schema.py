@@ -35,6 +35,7 @@ ERROR = _record(
     mistakes={"type": "array", "items": MISTAKE},
 )
 ARTIFACT = _record(path=TEXT, format=TEXT, bytes=COUNT, sha256=HASH)
+ARTIFACT["properties"]["tail"] = _nullable(_record(path=TEXT, bytes=COUNT, sha256=HASH))
 LATENCY = _record(median=NUMBER, p10=NUMBER, p90=NUMBER)
 MEASUREMENT = _record(
     metric=_nullable(TEXT),

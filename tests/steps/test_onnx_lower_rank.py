@@ -7,6 +7,7 @@ from itertools import permutations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -194,6 +195,21 @@ def test_what_stays(tmp_path: Path) -> None:
     made = lower(source, tmp_path / "cumulative")
     assert operators(made) == ["Relu", "Reshape", "CumSum", "Reshape", "Neg", "Reshape"]
     check_equal(source, made, (1, 4, 6), rounding=False)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "numbers_"),
+    [((2, 1, 3, 1, 2), 36), ((1, 3, 3, 1, 1), 9), ((3, 1, 1), 3), ((2, 3, 3, 2, 2), 72), ((1, 1, 1, 1, 2), 2)],
+)
+def test_constants_are_spread_only_where_they_must(repeats: tuple[int, ...], numbers_: int, tmp_path: Path) -> None:
+    """[1, a, b, c] has room for three groups of axes: [2,1,3,1,2] of [2,3,3,2,2] is five, three are merged."""
+    nodes = [node("Reshape", "x", "s", "r"), node("Sub", "k", "r", "d"), node("Reshape", "d", "l", "y")]
+    constants = {"s": integers(2, 3, 3, 2, 2), "k": numbers(*repeats), "l": integers(72)}
+    source = save(tmp_path / "source.onnx", nodes, (1, 72), **constants)
+    made = lower(source, tmp_path / "made")
+    (constant,) = (each for each in onnx.load(made.path).graph.initializer if each.data_type == onnx.TensorProto.FLOAT)
+    assert math.prod(constant.dims) == numbers_
+    check_equal(source, made, (1, 72), rounding=False)
 
 
 # --- chains of anything ----------------------------------------------------------------------------------------------

@@ -125,10 +125,10 @@ def _elementwise(node: Any, lowering: Lowering) -> bool:
         inner = _renamed(node, numbers)
         if _number_by_number(inner, lowering, computed):
             return True
-    settled = {computed[0]: lowering.settle(computed[0])}
-    groups = _align(sizes, lowering.sizes(settled[computed[0]]) or ())
-    if groups is None:
-        groups = _group_axes(sizes, list(constants.values()))
+    arrays = list(constants.values())
+    groups = _align(sizes, lowering.sizes(lowering.settle(computed[0])) or ())
+    if groups is None or _spread(arrays, sizes, groups) > _spread(arrays, sizes, _group_axes(sizes, arrays)):
+        groups = _group_axes(sizes, arrays)
     wanted = tuple(math.prod(sizes[axis] for axis in group) for group in groups)
     settled = {name: lowering.settle(name, wanted) for name in computed}
     folded = {
@@ -195,6 +195,11 @@ def _fold(array: np.ndarray, sizes: Sizes, groups: Sequence[Sequence[int]]) -> n
                 spread[axis] = sizes[axis]
     folded = [math.prod(spread[axis] for axis in group) for group in groups]
     return np.broadcast_to(lifted, spread).reshape(folded)
+
+
+def _spread(arrays: Sequence[np.ndarray], sizes: Sizes, groups: Sequence[Sequence[int]]) -> int:
+    """How many numbers the constants have in these groups."""
+    return sum(_fold(array, sizes, groups).size for array in arrays)
 
 
 def _keep_settled(name: str, made: str, lowering: Lowering) -> bool:

@@ -37,6 +37,31 @@ class Deaf(torch.nn.Module):
 """
 
 
+ATTENTIVE = """
+import torch
+from torch.nn import functional
+
+class Plain(torch.nn.Module):
+    causal = False
+
+    def forward(self, x):
+        heads = x.reshape(1, 16, 4, 8).transpose(1, 2)
+        return functional.scaled_dot_product_attention(heads, heads, heads, is_causal=self.causal)
+
+class Causal(Plain):
+    causal = True
+
+class Fused(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.attention = torch.nn.MultiheadAttention(32, 4, batch_first=True)
+
+    def forward(self, x):
+        return self.attention(x, x, x, need_weights=False)[0]
+"""
+
+
 @pytest.fixture
 def odd(tmp_path: Path) -> Path:
     path = tmp_path / "odd.py"
@@ -115,6 +140,14 @@ def test_an_unsupported_operator_is_named(odd: Path, source: Source, run_step: R
     assert "\n" not in raised.value.message and "\x1b" not in raised.value.message
 
 
+def test_an_old_opset_does_not_hide_the_operator(odd: Path, source: Source, run_step: RunStep) -> None:
+    """TorchScript's exporter lacks the operator, dynamo's the opset: the user can do something about the first."""
+    artifact = source(odd, {"x": (3, 4)}, Build("Transformed"))
+    with pytest.raises(StepError, match="fft") as raised:
+        run_step("torch_to_onnx", artifact, opset=13)
+    assert raised.value.word == "operator_refused"
+
+
 def test_the_other_exporter_is_tried(
     odd: Path, source: Source, tmp_path: Path, sqnr: Sqnr, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -143,3 +176,27 @@ def test_an_input_that_is_not_used_is_said(odd: Path, source: Source, run_step: 
     artifact = source(odd, {"x": (1, 4), "unused": (1, 4)}, Build("Deaf"))
     with pytest.raises(StepError, match="does not use its input `unused`"):
         run_step("torch_to_onnx", artifact)
+
+
+@pytest.mark.parametrize("factory", ["Plain", "Fused"])
+@pytest.mark.parametrize("opset", [13, 17])
+def test_attention_at_old_opsets(
+    tmp_path: Path, source: Source, run_step: RunStep, sqnr: Sqnr, factory: str, opset: int
+) -> None:
+    """PyTorch's exporter writes attention from opset 14 on, and its fused form not at all; TensorRT 8.2 reads 13."""
+    (tmp_path / "attentive.py").write_text(ATTENTIVE)
+    artifact = source(tmp_path / "attentive.py", {"x": (1, 16, 32)}, Build(factory))
+    written = run_step("torch_to_onnx", artifact, opset=opset)
+    assert onnx.load(written.path).opset_import[0].version == opset
+    assert sqnr(artifact, written, synthetic_samples(artifact.io, 2, 0)) > 100
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_causal_attention_at_old_opsets_is_refused(tmp_path: Path, source: Source, run_step: RunStep) -> None:
+    """Its mask is made by Trilu, which opset 13 lacks; a mask that is given would do."""
+    (tmp_path / "attentive.py").write_text(ATTENTIVE)
+    artifact = source(tmp_path / "attentive.py", {"x": (1, 16, 32)}, Build("Causal"))
+    with pytest.raises(StepError, match="causal attention cannot be written at opset 13") as raised:
+        run_step("torch_to_onnx", artifact, opset=13)
+    assert "attn_mask" in (raised.value.remedy or "")
+    assert onnx.load(run_step("torch_to_onnx", artifact, opset=14).path).opset_import[0].version == 14

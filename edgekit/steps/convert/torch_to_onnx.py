@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +20,8 @@ from edgekit.steps import Context, Produced, StepOptions, step
 
 # The opset each exporter is asked for unless the options say: dynamo writes 18 or later only.
 DEFAULT_OPSET = {"torchscript": 17, "dynamo": 18}
+# From which opset on PyTorch writes attention by itself.
+ATTENTION, ATTENTION_OPSET = "aten::scaled_dot_product_attention", 14
 
 
 class Options(StepOptions):
@@ -34,7 +38,7 @@ class Options(StepOptions):
     accepts="torch",
     produces="onnx",
     stack="torch",
-    version=1,
+    version=2,
     options=Options,
     exact=True,
     requires=("torch", "onnx"),
@@ -87,17 +91,50 @@ def _choose_exporters(wanted: str, program: Program) -> list[str]:
 def _export_torchscript(program: Program, examples: list[Any], artifact: Artifact, opset: int, path: Path) -> None:
     import torch
 
-    torch.onnx.export(
-        # A scripted module inside another cannot be traced; alone it need not be.
-        program.module if program.kind == SCRIPTED else _flat(program),
-        tuple(examples),
-        path,
-        input_names=[tensor.name for tensor in artifact.io.inputs],
-        output_names=[tensor.name for tensor in artifact.io.outputs],
-        opset_version=opset,
-        dynamo=False,
-        verbose=False,
-    )
+    with _attention_at(opset):
+        torch.onnx.export(
+            # A scripted module inside another cannot be traced; alone it need not be.
+            program.module if program.kind == SCRIPTED else _flat(program),
+            tuple(examples),
+            path,
+            input_names=[tensor.name for tensor in artifact.io.inputs],
+            output_names=[tensor.name for tensor in artifact.io.outputs],
+            opset_version=opset,
+            dynamo=False,
+            verbose=False,
+        )
+
+
+@contextmanager
+def _attention_at(opset: int) -> Iterator[None]:
+    """Attention in operators of the opset. PyTorch's fused multi-head attention has no ONNX form. How to write plain
+    attention it registers from opset 14 on, though only a causal mask needs an operator (Trilu) of that opset: it is
+    lent to older ones, which old devices need."""
+    import torch
+    from torch.onnx import symbolic_opset14
+
+    onnx: Any = torch.onnx  # not all that it documents is in its `__all__`
+    fused, old = torch.backends.mha.get_fastpath_enabled(), opset < ATTENTION_OPSET
+
+    def write(g: Any, query: Any, key: Any, value: Any, mask: Any, dropout: Any, causal: Any, *more: Any) -> Any:
+        if causal.node().t("value").item():
+            raise StepError(
+                f"causal attention cannot be written at opset {opset}",
+                where="aten::scaled_dot_product_attention",
+                remedy=f"give the mask as a tensor (attn_mask), or ask for opset {ATTENTION_OPSET} or newer",
+                code="operator_refused",
+            )
+        return symbolic_opset14.scaled_dot_product_attention(g, query, key, value, mask, dropout, causal, *more)
+
+    torch.backends.mha.set_fastpath_enabled(False)
+    if old:
+        onnx.register_custom_op_symbolic(ATTENTION, write, opset)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+        if old:
+            onnx.unregister_custom_op_symbolic(ATTENTION, opset)
 
 
 def _export_dynamo(program: Program, examples: list[Any], artifact: Artifact, opset: int, path: Path) -> None:
@@ -168,10 +205,12 @@ def _read_io(model: Any, artifact: Artifact) -> Any:
 
 
 def _refused(path: Path, exporters: list[str], failures: list[Exception]) -> StepError:
-    """One error for all exporters, naming the operator that the first of them did not know."""
-    for error in failures:
-        if isinstance(error, StepError):
-            return error
+    """One error for all exporters, naming the operator that the first of them did not know. That the second wrote
+    another opset matters only where nothing else failed."""
+    told = [error for error in failures if isinstance(error, StepError)]
+    said = [error for error in told if error.word != "opset_changed" or len(failures) == 1]
+    if said:
+        return said[0]
     operators = [name for name in (_operator_in(error) for error in failures) if name]
     what = f"operator `{operators[0]}` is not supported" if operators else _reason(failures[0])
     return StepError(

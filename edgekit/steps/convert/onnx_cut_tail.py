@@ -9,7 +9,7 @@ from pydantic import Field
 from edgekit.artifact import IO, Artifact, Tensor
 from edgekit.formats.onnx_file import read_model, write_model
 from edgekit.steps import Context, Produced, StepOptions, WrittenTail, step
-from edgekit.steps.convert.onnx_cutting import Cut, Tensors, cut_model
+from edgekit.steps.convert.onnx_cutting import Cut, cut_model
 from edgekit.steps.convert.onnx_postprocessing import Found, find_postprocessing
 from edgekit.steps.convert.onnx_rewriting import Scope
 
@@ -57,23 +57,21 @@ def onnx_cut_tail(context: Context, artifact: Artifact, options: Options) -> Pro
     write_model(cut.device, path)
     tail = context.workdir / f"{context.stem}.tail.onnx"
     write_model(cut.tail, tail)
-    device_io, tail_io = _split_io(artifact.io, cut, scope.tensors)
+    device_io, tail_io = _split_io(artifact.io, cut)
     return Produced(path, device_io, (_note(cut, found.reason),), WrittenTail(tail, tail_io))
 
 
-def _split_io(io: IO, cut: Cut, tensors: Tensors) -> tuple[IO, IO]:
+def _split_io(io: IO, cut: Cut) -> tuple[IO, IO]:
     """The io of the device part, whose outputs stand for the tail's inputs, and of the tail, whose outputs stand for
     the source model's as those of the whole did."""
-    outputs, inputs = [], []
-    for name, joint in cut.joints.items():
-        dtype, shape = tensors[name]
-        assert shape is not None
-        outputs.append(Tensor(name, name, shape, dtype))
-        inputs.append(Tensor(joint, name, shape, dtype))
+    outputs = (Tensor(joint.output, joint.output, joint.shape, joint.dtype) for joint in cut.joints)
+    inputs = (Tensor(joint.input, joint.output, joint.shape, joint.dtype) for joint in cut.joints)
     return IO(io.inputs, tuple(outputs)), IO(tuple(inputs), io.outputs)
 
 
 def _note(cut: Cut, reason: str) -> str:
     kinds = Counter(node.op_type for node in cut.moved)
     listed = ", ".join(f"{count} {name}" for name, count in sorted(kinds.items()))
-    return f"cut off for the host ({reason}): {listed}; the file gives {', '.join(cut.joints)}"
+    return (
+        f"cut off for the host ({reason}): {listed}; the file gives {', '.join(joint.output for joint in cut.joints)}"
+    )

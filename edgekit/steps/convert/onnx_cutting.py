@@ -5,6 +5,7 @@ x -> [ device ] -> cut tensors, as real numbers -> [ tail ] -> the model's outpu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,19 +15,33 @@ from edgekit.formats.onnx_file import graph_inputs
 from edgekit.registry import did_you_mean
 from edgekit.steps.convert.onnx_rewriting import read_names
 
+_PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
+_UNUSUAL = re.compile(r"[^A-Za-z0-9_./-]")
+
 #: {tensor: (numpy type, sizes)}: what ``onnx_rewriting.infer_tensors`` gives
 Tensors = Mapping[str, "tuple[str, tuple[int | None, ...] | None]"]
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The two models, and the tensors between them. ``joints`` is {output of the device part: input of the tail}, in
-    the order of both; ``moved`` are the nodes of the tail."""
+    """The two models, and the tensors between them, in the order of the device part's outputs and the tail's inputs;
+    ``moved`` are the nodes of the tail."""
 
     device: Any
     tail: Any
-    joints: dict[str, str]
+    joints: tuple[Joint, ...]
     moved: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A tensor at which a model was cut: its name in the whole, what the two parts call it, and what it is."""
+
+    name: str
+    output: str
+    input: str
+    dtype: str
+    shape: tuple[int, ...]
 
 
 class Wiring:
@@ -77,14 +92,15 @@ def cut_model(model: Any, tensors: Tensors, names: Sequence[str]) -> Cut:
             cuts[output] = None
     below = wiring.above(wiring.outputs, stop=lambda name: name in cuts)
     _check_sides(wiring, cuts, below)
-    joints = {name: _joint(name, wiring) for name in cuts}
     moved = wiring.nodes_for(below - cuts.keys())
     _check_whole_nodes(moved, cuts)
     kept = wiring.nodes_for(wiring.above(cuts))
-    device = _part(model, kept, graph_inputs(model), [_value(name, name, tensors) for name in cuts])
-    passed = [_identity(joints[name], name) for name in cuts if joints[name] != name]
-    given = [_value(joints[name], name, tensors) for name in cuts]
-    tail = _part(model, [*passed, *moved], given, model.graph.output)
+    joints = _name_joints(cuts, wiring, tensors)
+    device = _part(model, kept, graph_inputs(model), [_value(joint.output, joint) for joint in joints])
+    _rename(device.graph, {joint.name: joint.output for joint in joints})
+    passed = [_identity(joint) for joint in joints if joint.name in wiring.outputs]
+    tail = _part(model, [*passed, *moved], [_value(joint.input, joint) for joint in joints], model.graph.output)
+    _rename(tail.graph, {joint.name: joint.input for joint in joints if joint.name not in wiring.outputs})
     return Cut(device, tail, joints, tuple(moved))
 
 
@@ -129,29 +145,52 @@ def _check_whole_nodes(moved: Sequence[Any], cuts: Mapping[str, None]) -> None:
             raise _wrong(f"`{split[0]}` is named and {others} of the same {node.op_type} not, which is needed too")
 
 
-def _joint(name: str, wiring: Wiring) -> str:
-    """What the tail calls the tensor that it is given: another name where the model has an output of that name, which
-    the tail then passes on."""
-    if name not in wiring.outputs:
-        return name
-    joint = f"{name}_raw"
-    while joint in wiring.makers or joint in wiring.readers:
-        joint += "_"
-    return joint
+def _name_joints(cuts: Iterable[str], wiring: Wiring, tensors: Tensors) -> tuple[Joint, ...]:
+    """Names that converters keep: some write others for colons and the like. Where a cut tensor is an output of the
+    model, the tail takes it under another name and passes it on."""
+    taken = wiring.makers.keys() | wiring.readers.keys() | set(wiring.outputs)
+    joints = []
+    for name in cuts:
+        dtype, shape = tensors[name]
+        output = name if _PLAIN.fullmatch(name) else _free_name(_UNUSUAL.sub("_", name), taken)
+        given = _free_name(f"{output}_raw", taken) if name in wiring.outputs else output
+        joints.append(Joint(name, output, given, dtype, tuple(size or 0 for size in shape or ())))
+    return tuple(joints)
 
 
-def _identity(name: str, output: str) -> Any:
+def _free_name(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
+
+
+def _identity(joint: Joint) -> Any:
     from onnx import helper
 
-    return helper.make_node("Identity", [name], [output], name=f"{output}_pass")
+    return helper.make_node("Identity", [joint.input], [joint.name], name=f"{joint.name}_pass")
 
 
-def _value(name: str, like: str, tensors: Tensors) -> Any:
+def _value(name: str, joint: Joint) -> Any:
     import numpy as np
     from onnx import helper
 
-    dtype, shape = tensors[like]
-    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(joint.dtype)), joint.shape)
+
+
+def _rename(graph: Any, names: Mapping[str, str]) -> None:
+    """Give tensors other names in a graph and in the graphs of its nodes' attributes, which may read them."""
+    changed = {old: new for old, new in names.items() if old != new}
+    graphs = [graph] if changed else []
+    while graphs:
+        each = graphs.pop()
+        for node in each.node:
+            node.input[:] = [changed.get(name, name) for name in node.input]
+            node.output[:] = [changed.get(name, name) for name in node.output]
+            for attribute in node.attribute:
+                graphs += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+        for value in each.output:
+            value.name = changed.get(value.name, value.name)
 
 
 def _part(model: Any, nodes: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:

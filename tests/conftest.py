@@ -171,6 +171,12 @@ def networks() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def load_test_module() -> Callable[[str], ModuleType]:
+    """``load_test_module("postprocessing")``: tests/postprocessing.py, imported."""
+    return lambda name: _load(REPOSITORY / "tests" / f"{name}.py")
+
+
+@pytest.fixture(scope="session")
 def load_sample() -> Callable[[str], ModuleType]:
     """``load_sample("digits")``: samples/digits.py, imported."""
     return lambda name: _load(REPOSITORY / "samples" / f"{name}.py")

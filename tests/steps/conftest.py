@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.artifact import Artifact, Build, hash_files
+from edgekit.artifact import Artifact, Build, Tail, hash_files
 from edgekit.formats import FORMATS, Declared
 from edgekit.formats.runner import open_runner
 from edgekit.numerics.sqnr import decibels, signal_and_noise
@@ -34,7 +34,8 @@ def run_step(tmp_path: Path) -> Callable[..., Artifact]:
         context = Context(folder, samples, threads=2)
         produced = step.run(context, artifact, step.options(**options))
         sha256, size = hash_files(FORMATS.get(step.produces).files(produced.path))
-        return Artifact(produced.path, step.produces, sha256, size, produced.io)
+        tail = produced.tail and Tail(produced.tail.path, *hash_files([produced.tail.path]), produced.tail.io)
+        return Artifact(produced.path, step.produces, sha256, size, produced.io, tail=tail)
 
     return run
 

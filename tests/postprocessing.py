@@ -1,0 +1,166 @@
+"""ONNX models with post-processing in the graph, as exporters write it: what ``onnx_cut_tail`` is tried on.
+
+Each function returns a model with the input ``image`` [1, 3, 32, 32] and seeded weights. The heads' last layers are
+scaled so that boxes and scores have the ranges of a trained detector: pixels, and logits around -2.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, TensorProto, checker, helper, numpy_helper, shape_inference
+
+SIDE, CLASSES = 32, 5
+
+
+class Net:
+    """A graph that grows node by node; each call returns the name of what the node gives."""
+
+    def __init__(self, opset: int = 17) -> None:
+        self.opset = opset
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self._draw = np.random.default_rng(5)
+        self._count = 0
+
+    def add(self, kind: str, *inputs: str | np.ndarray, outputs: int = 1, **attributes: Any) -> Any:
+        self._count += 1
+        given = [each if isinstance(each, str) else self.constant(each) for each in inputs]
+        names = [f"{kind.lower()}_{self._count}" + (f"_{place}" if outputs > 1 else "") for place in range(outputs)]
+        self.nodes.append(helper.make_node(kind, given, names, name=f"{kind}_{self._count}", **attributes))
+        return names if outputs > 1 else names[0]
+
+    def constant(self, values: np.ndarray) -> str:
+        name = f"c_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(values, name))
+        return name
+
+    def numbers(self, *values: float) -> np.ndarray:
+        return np.array(values, np.float32)
+
+    def conv(self, name: str, channels: int, inputs: int, side: int = 3, stride: int = 1, gain: float = 1.4) -> str:
+        weights = self._draw.normal(0, gain / np.sqrt(inputs * side * side), (channels, inputs, side, side))
+        bias = self._draw.normal(0, 0.1, channels)
+        pads = [side // 2] * 4
+        return str(
+            self.add("Conv", name, weights.astype(np.float32), bias.astype(np.float32), strides=[stride] * 2, pads=pads)
+        )
+
+    @functools.cached_property
+    def levels(self) -> list[str]:
+        """Two feature maps: [1, 16, 8, 8] and [1, 16, 4, 4]."""
+        stem = self.add("Relu", self.conv("image", 12, 3, stride=2))
+        fine = self.add("Relu", self.conv(stem, 16, 12, stride=2))
+        return [fine, self.add("Relu", self.conv(fine, 16, 16, stride=2))]
+
+    def rows(self, name: str, numbers: int) -> str:
+        """[1, C, H, W] -> [1, H * W, C]."""
+        flat = self.add("Reshape", name, np.array([1, numbers, -1], np.int64))
+        return str(self.add("Transpose", flat, perm=[0, 2, 1]))
+
+    def model(self, **outputs: str) -> ModelProto:
+        """With outputs of these names, each the tensor that is given."""
+        for output, name in outputs.items():
+            self.nodes.append(helper.make_node("Identity", [name], [output], name=f"{output}_name"))
+        return self.finish(list(outputs))
+
+    def finish(self, outputs: list[str]) -> ModelProto:
+        graph = helper.make_graph(
+            self.nodes,
+            "net",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, SIDE, SIDE])],
+            [helper.make_empty_tensor_value_info(name) for name in outputs],
+            self.constants,
+        )
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
+        made = shape_inference.infer_shapes(made, data_prop=True)
+        checker.check_model(made)
+        return made
+
+
+def anchors() -> np.ndarray:
+    """Centres and sides [80, 4] in pixels of one anchor per cell of both levels."""
+    rows = []
+    for cells in (8, 4):
+        step = SIDE / cells
+        y, x = np.meshgrid(*[(np.arange(cells) + 0.5) * step] * 2, indexing="ij")
+        rows.append(np.stack([x.ravel(), y.ravel(), np.full(cells**2, 2 * step), np.full(cells**2, 3 * step)], 1))
+    return np.concatenate(rows).astype(np.float32)
+
+
+def _heads(net: Net, numbers: int, gain: float, shift: float = 0.0) -> str:
+    """A head on both levels, joined: [1, 80, numbers]."""
+    found = [net.rows(net.conv(level, numbers, 16, gain=gain), numbers) for level in net.levels]
+    joined = net.add("Concat", *found, axis=1)
+    return str(net.add("Add", joined, net.numbers(shift))) if shift else str(joined)
+
+
+def _decoded(net: Net) -> tuple[str, str]:
+    """(boxes [1, 80, 4] as corners in pixels, scores [1, 80, 5])."""
+    found = _heads(net, 4, 0.5)
+    scores = net.add("Sigmoid", _heads(net, CLASSES, 1.5, -2.0))
+    prior = anchors()[None]
+    moves, sizes = net.add("Split", found, np.array([2, 2], np.int64), outputs=2, axis=2)
+    centres = net.add("Add", net.add("Mul", moves, prior[..., 2:]), prior[..., :2])
+    halves = net.add("Mul", net.add("Mul", net.add("Exp", sizes), prior[..., 2:]), net.numbers(0.5))
+    boxes = net.add("Concat", net.add("Sub", centres, halves), net.add("Add", centres, halves), axis=2)
+    return str(boxes), str(scores)
+
+
+def detector(opset: int = 17) -> ModelProto:
+    """Two levels, anchors, box decoding; boxes in pixels and scores in one output ``detections`` [1, 80, 9]."""
+    net = Net(opset)
+    boxes, scores = _decoded(net)
+    return net.model(detections=net.add("Concat", boxes, scores, axis=2))
+
+
+def detector_with_nms() -> ModelProto:
+    """The same with NonMaxSuppression: ``chosen`` [K, 3], their ``boxes`` [K, 4], and all ``scores``."""
+    net = Net()
+    boxes, scores = _decoded(net)
+    by_class = net.add("Transpose", scores, perm=[0, 2, 1])
+    chosen = net.add("NonMaxSuppression", boxes, by_class, np.array([8]), net.numbers(0.5), net.numbers(0.7))
+    places = net.add("Slice", chosen, np.array([2]), np.array([3]), np.array([1]))
+    flat = net.add("Reshape", boxes, np.array([-1, 4]))
+    return net.model(chosen=chosen, boxes=net.add("GatherND", flat, places), scores=scores)
+
+
+def detector_with_bins() -> ModelProto:
+    """Sides of boxes as expectations over 8 bins, by a convolution with the weights 0..7, then corners by a matrix."""
+    net = Net()
+    joined = []
+    for level in net.levels:
+        pair = net.add("Concat", net.conv(level, 32, 16), net.conv(level, CLASSES, 16), axis=1)
+        joined.append(net.add("Reshape", pair, np.array([1, 32 + CLASSES, -1])))
+    both = net.add("Concat", *joined, axis=2)
+    bins, scores = net.add("Split", both, np.array([32, CLASSES]), outputs=2, axis=1)
+    bins = net.add("Transpose", net.add("Reshape", bins, np.array([1, 4, 8, 80])), perm=[0, 2, 1, 3])
+    sides = net.add("Conv", net.add("Softmax", bins, axis=1), np.arange(8, dtype=np.float32).reshape(1, 8, 1, 1))
+    rows = net.add("Transpose", net.add("Reshape", sides, np.array([1, 4, 80])), perm=[0, 2, 1])
+    matrix = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]], np.float32)
+    return net.model(boxes=net.add("MatMul", rows, matrix), scores=net.add("Sigmoid", scores))
+
+
+def classifier(classes: int, opset: int = 17) -> ModelProto:
+    """Global pooling, one matrix product, softmax: ``shares`` [1, classes], and the ``features`` before it."""
+    net = Net(opset)
+    pooled = net.add("Flatten", net.add("GlobalAveragePool", net.levels[1]))
+    weights = np.random.default_rng(6).normal(0, 1, (16, classes)).astype(np.float32)
+    logits = net.add("Gemm", pooled, weights, np.zeros(classes, np.float32))
+    return net.model(shares=net.add("Softmax", logits, axis=1), features=pooled)
+
+
+def label_map() -> ModelProto:
+    """Segmentation: class scores resized to the picture, ``labels`` [1, 32, 32] by ArgMax."""
+    net = Net()
+    scores = net.conv(net.levels[0], CLASSES, 16)
+    large = net.add("Resize", scores, "", net.numbers(1, 1, 4, 4), mode="nearest")
+    return net.model(labels=net.add("ArgMax", large, axis=1, keepdims=0))
+
+
+def regression() -> ModelProto:
+    """A depth map: convolutions only, ReLU at the end."""
+    net = Net()
+    return net.model(depth=net.add("Relu", net.conv(net.levels[0], 1, 16)))

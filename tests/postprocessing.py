@@ -121,7 +121,7 @@ def detector_with_nms() -> ModelProto:
     net = Net()
     boxes, scores = _decoded(net)
     by_class = net.add("Transpose", scores, perm=[0, 2, 1])
-    chosen = net.add("NonMaxSuppression", boxes, by_class, np.array([8]), net.numbers(0.5), net.numbers(0.7))
+    chosen = net.add("NonMaxSuppression", boxes, by_class, np.array([8]), net.numbers(0.5), net.numbers(0.4))
     places = net.add("Slice", chosen, np.array([2]), np.array([3]), np.array([1]))
     flat = net.add("Reshape", boxes, np.array([-1, 4]))
     return net.model(chosen=chosen, boxes=net.add("GatherND", flat, places), scores=scores)

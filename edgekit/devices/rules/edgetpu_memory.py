@@ -1,26 +1,33 @@
 """How many bytes of parameters the Edge TPU's compiler makes of a model, and which of them it keeps on the chip.
 
-Convolutions: window * input channels * output channels + a scale and bias per output channel, both channels filled up
-to a multiple of 4, all to one of 64 bytes. Fully connected: outputs filled up to a multiple of 16 up to 64, of 64
-above. Both are exact on compiled files that hold nothing else. Depthwise convolutions take a multiple of their weights
-that differs from layer to layer, and twice that with scales per channel; the factor here is the middle of what was
-seen. Constants of element-wise operators are laid out for every tile and are streamed, as are fully-connected weights
-with long inputs. Look-up tables of activations are left out.
+Worked out by finding each weight of a model again in the compiled file. Parameters are rows of 64 bytes. A row holds,
+for each output channel, the weights of four input channels; before the rows of up to 64 output channels stand their
+scales (where they differ), biases (where there are some) and zero points (where there is one scale per channel), four
+bytes each. Output channels are filled up to a multiple of 16, above 64 of 64 (one alone: of 4). Depthwise weights take
+four bytes each. What moves channels off their multiple of four (padding and joining of channels, a reshape that cuts
+them up) is done by such rows too; a softmax whose classes are no multiple of four has masks for them. (Compilers 1.0 and 2.0 had no such masks, and 1.0
+stored biases that are all zero.) Constants of
+element-wise operators are laid out for every tile or every position, and are streamed, as are fully-connected weights
+with long inputs.
+
+Not known: what a transpose takes, and a reshape that joins positions of several channels (both are left out), and how
+recurrent layers are laid out (of which no figure is given).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from edgekit.devices.rules.edgetpu_limits import sizes
 from edgekit.graph import Graph, Operator, TensorInfo
 
-#: Bytes that a depthwise weight takes: 5.6 to 8.8 seen, with scales per channel 15.3; exactly 4 (8) where the one
-#: channel of a picture is spread.
-_DEPTHWISE_FACTOR, _SPREADING_FACTOR = 7, 4
-_ALIGNMENT = 64
+_ROW = 64
 _TILES = 16
+#: Bytes of a scale, a bias or a zero point.
+_WORD = 4
 
 #: Fully-connected inputs up to the first were seen cached, from the second on streamed.
 _CACHED_INPUTS, _STREAMED_INPUTS = 4096, 14_400
@@ -28,8 +35,28 @@ _CACHED_INPUTS, _STREAMED_INPUTS = 4096, 14_400
 _SURELY_CACHED = 6 << 20
 
 _ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"})
+#: Leave the channels of what flows through them as they lie.
+_PASSING = frozenset({"LOGISTIC", "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "TANH"})
 #: Their layout was not worked out.
 _UNKNOWN = frozenset({"UNIDIRECTIONAL_SEQUENCE_LSTM", "TRANSPOSE_CONV", "PRELU"})
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A graph, the places of its operators that map, and who reads each tensor."""
+
+    graph: Graph
+    region: frozenset[int]
+    readers: dict[int, list[int]]
+
+    def tensor(self, indices: Sequence[int], place: int) -> TensorInfo | None:
+        index = indices[place] if place < len(indices) else -1
+        return self.graph.tensors[index] if index >= 0 else None
+
+    def shape(self, indices: Sequence[int], place: int = 0) -> tuple[int, ...]:
+        """() where there is no such tensor."""
+        tensor = self.tensor(indices, place)
+        return sizes(tensor) if tensor is not None else ()
 
 
 def predict_memory(graph: Graph, region: Collection[int]) -> dict[str, int | None]:
@@ -37,16 +64,17 @@ def predict_memory(graph: Graph, region: Collection[int]) -> dict[str, int | Non
 
     None where a figure is not known: layers whose layout is not known, or too many bytes to tell what is kept.
     """
+    mapped = Mapped(graph, frozenset(region), _find_readers(graph))
     resident = streamed = 0
     known = settled = True
     for place in sorted(region):
         operator = graph.operators[place]
         known = known and operator.type not in _UNKNOWN
-        constants, weights = _constant_bytes(graph, operator), _weight_bytes(graph, operator)
-        inputs = _inputs_of_dense(graph, operator)
-        settled = settled and not _CACHED_INPUTS < inputs < _STREAMED_INPUTS
-        streams = inputs >= _STREAMED_INPUTS
-        streamed += constants + (weights if streams else 0)
+        inputs = mapped.shape(operator.inputs, 1)[-1:] if operator.type == "FULLY_CONNECTED" else ()
+        settled = settled and not any(_CACHED_INPUTS < size < _STREAMED_INPUTS for size in inputs)
+        weights = _align(_weight_bytes(mapped, operator) + _moving_bytes(mapped, operator))
+        streams = any(size >= _STREAMED_INPUTS for size in inputs)
+        streamed += _constant_bytes(mapped, operator) + (weights if streams else 0)
         resident += 0 if streams else weights
     settled = settled and known and resident <= _SURELY_CACHED
     return {
@@ -56,68 +84,122 @@ def predict_memory(graph: Graph, region: Collection[int]) -> dict[str, int | Non
     }
 
 
-def _weight_bytes(graph: Graph, operator: Operator) -> int:
-    if operator.type not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or len(operator.inputs) < 2:
-        return 0
-    weights = graph.tensors[operator.inputs[1]] if operator.inputs[1] >= 0 else None
-    if weights is None:
-        return 0
-    shape = sizes(weights)
-    if operator.type == "FULLY_CONNECTED":
-        outputs = _dense_outputs(shape[0]) if shape else 0
-        return _align(outputs * math.prod(shape[1:]) + outputs * _scale_bytes(weights))
+def _find_readers(graph: Graph) -> dict[int, list[int]]:
+    readers: dict[int, list[int]] = defaultdict(list)
+    for place, operator in enumerate(graph.operators):
+        for index in set(operator.inputs):
+            readers[index].append(place)
+    return readers
+
+
+def _weight_bytes(mapped: Mapped, operator: Operator) -> int:
+    """Convolutions [out, height, width, in], depthwise [1, height, width, out], fully connected [out, in]."""
+    shape = mapped.shape(operator.inputs, 1)
+    head = _head_bytes(mapped.tensor(operator.inputs, 1), mapped.tensor(operator.inputs, 2))
+    if operator.type == "FULLY_CONNECTED" and shape:
+        return max(16, _fill_outputs(shape[0])) * (_fill_up(math.prod(shape[1:]), 4) + head)
     if len(shape) != 4:
         return 0
     window = shape[1] * shape[2]
     if operator.type == "CONV_2D":
-        channels = _fill_up(shape[0], 4)
-        return _align(window * _fill_up(shape[3], 4) * channels + channels * _scale_bytes(weights))
-    return _depthwise_bytes(graph, operator, weights, window, shape[3])
+        outputs = _fill_outputs(_laid_apart(mapped, operator, shape[0]))
+        return outputs * (window * _fill_up(shape[3], 4) + head)
+    if operator.type == "DEPTHWISE_CONV_2D":
+        image = mapped.shape(operator.inputs)
+        if image[-1:] == (1,) and shape[3] > 1:
+            return _fill_outputs(shape[3]) * (4 * window + head)
+        window = 1 if image[1:3] == (1, 1) else window  # the rest of the window only ever sees padding
+        return _fill_up(shape[3], 4) * (4 * window + head)
+    return 0
 
 
-def _depthwise_bytes(graph: Graph, operator: Operator, weights: TensorInfo, window: int, channels: int) -> int:
-    filled = _fill_up(channels, 4)
-    image = sizes(graph.tensors[operator.inputs[0]]) if operator.inputs[0] >= 0 else ()
-    factor = _SPREADING_FACTOR if image[-1:] == (1,) else _DEPTHWISE_FACTOR
-    if _scale_bytes(weights) == 8:
-        factor *= 2
-    return _align(window * factor * filled + filled * _scale_bytes(weights))
+def _head_bytes(weights: TensorInfo | None, bias: TensorInfo | None) -> int:
+    """Per output channel. Weights that are not quantized yet are taken to get a scale per channel."""
+    quantization = weights.quantization if weights is not None else None
+    per_channel = quantization is None or quantization.per_channel
+    scales = quantization is None or len(set(quantization.scale)) > 1
+    biases = bias is not None and (scales or bias.zero is not True)
+    return _WORD * (int(scales) + int(biases) + int(per_channel))
 
 
-def _constant_bytes(graph: Graph, operator: Operator) -> int:
+def _laid_apart(mapped: Mapped, operator: Operator, outputs: int) -> int:
+    """The output channels of a convolution, more where a RESHAPE cuts them into parts: each part begins at a multiple
+    of four."""
+    index = operator.outputs[0] if operator.outputs else -1
+    while index >= 0:
+        readers = mapped.readers.get(index, [])
+        if len(readers) != 1 or readers[0] not in mapped.region:
+            break
+        reader = mapped.graph.operators[readers[0]]
+        if reader.type == "RESHAPE":
+            part = (mapped.shape(reader.outputs) or (outputs,))[-1]
+            return outputs // part * _fill_up(part, 4) if 0 < part < outputs and outputs % part == 0 else outputs
+        if reader.type not in _PASSING or not reader.outputs or reader.outputs[0] == index:
+            break
+        index = reader.outputs[0]
+    return outputs
+
+
+def _moving_bytes(mapped: Mapped, operator: Operator) -> int:
+    """What it takes to bring channels to other places, and to mask those that only fill up."""
+    before, after = mapped.shape(operator.inputs), mapped.shape(operator.outputs)
+    if not before or not after:
+        return 0
+    if operator.type == "SOFTMAX":
+        return 3 * _ROW * math.ceil(before[-1] / 4) if before[-1] % 4 else 0
+    if operator.type == "PAD" and before[-1] != after[-1]:
+        return _fill_outputs(after[-1]) * (_fill_up(before[-1], 4) + _WORD)
+    if operator.type == "CONCATENATION":
+        joined = [mapped.shape(operator.inputs, place)[-1:] for place in range(len(operator.inputs))]
+        channels = [shape[0] for shape in joined if shape]
+        if sum(channels) == after[-1] and any(size % 4 for size in channels[:-1]):
+            return max(16, _fill_outputs(after[-1])) * (sum(_fill_up(size, 4) for size in channels) + _WORD)
+    if operator.type == "STRIDED_SLICE" and before[-1] != after[-1]:
+        begin = mapped.tensor(operator.inputs, 1)
+        if begin is not None and begin.values and int(begin.values[-1]) % 4:
+            return _fill_outputs(after[-1]) * _fill_up(after[-1], 4)
+    if (
+        operator.type == "RESHAPE"
+        and before[-1] == 1 < after[-1] == math.prod(before)
+        and not _comes_in(mapped, operator)
+    ):
+        return _ROW * (min(after[-1], 16) + 1)
+    return 0
+
+
+def _comes_in(mapped: Mapped, operator: Operator) -> bool:
+    """Whether what it reads is an input of the model, which is loaded in the order that is wanted."""
+    index = operator.inputs[0] if operator.inputs else -1
+    makers = {output: maker for maker in mapped.graph.operators for output in maker.outputs}
+    seen: set[int] = set()
+    while index in makers and index not in seen and makers[index].type in _PASSING and makers[index].inputs:
+        seen.add(index)
+        index = makers[index].inputs[0]
+    return index in mapped.graph.inputs
+
+
+def _constant_bytes(mapped: Mapped, operator: Operator) -> int:
     """Of an element-wise operator: one number for all is folded, one per channel is copied to every tile, more are
     laid out as the output is."""
-    if operator.type not in _ELEMENTWISE or not operator.outputs or operator.outputs[0] < 0:
+    if operator.type not in _ELEMENTWISE:
         return 0
-    output = sizes(graph.tensors[operator.outputs[0]])
+    output = mapped.shape(operator.outputs)
     total = 0
-    for index in operator.inputs:
-        if index < 0 or not graph.tensors[index].constant:
+    for place in range(len(operator.inputs)):
+        tensor = mapped.tensor(operator.inputs, place)
+        if tensor is None or not tensor.constant:
             continue
-        shape = sizes(graph.tensors[index])
-        if math.prod(shape) == 1:
+        shape = sizes(tensor)
+        if math.prod(shape) == 1 or (tensor.values is not None and len(set(tensor.values)) == 1):
             continue
-        if math.prod(shape) == shape[-1]:
-            total += _TILES * shape[-1]
-        else:
-            total += math.prod(output[:-1]) * _fill_up(output[-1], 4)
+        total += _TILES * shape[-1] if math.prod(shape) == shape[-1] else _align(math.prod(output))
     return total
 
 
-def _inputs_of_dense(graph: Graph, operator: Operator) -> int:
-    if operator.type != "FULLY_CONNECTED" or len(operator.inputs) < 2 or operator.inputs[1] < 0:
-        return 0
-    shape = sizes(graph.tensors[operator.inputs[1]])
-    return shape[-1] if shape else 0
-
-
-def _scale_bytes(weights: TensorInfo) -> int:
-    """Per output channel: the bias, and its own scale if it has one."""
-    return 8 if weights.quantization is not None and weights.quantization.per_channel else 4
-
-
-def _dense_outputs(count: int) -> int:
-    return _fill_up(count, 16 if count <= 64 else 64)
+def _fill_outputs(channels: int) -> int:
+    if channels == 1:
+        return 4
+    return _fill_up(channels, 16 if channels <= 64 else 64)
 
 
 def _fill_up(size: int, multiple: int) -> int:
@@ -125,4 +207,4 @@ def _fill_up(size: int, multiple: int) -> int:
 
 
 def _align(size: int) -> int:
-    return _fill_up(size, _ALIGNMENT)
+    return _fill_up(size, _ROW)

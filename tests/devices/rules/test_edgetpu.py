@@ -58,8 +58,31 @@ PAIRS = [
     "yolov8n_640_1class_full_integer_quant",
 ]
 
-#: Compiled files that hold nothing but convolutions and fully-connected layers without look-up tables.
-EXACT = ["asr_model_fm15", "dense_256", "edgetpu_test_mnist_dense", "op_conv_128x128x3x32x7x10", "op_stride_64x64x3"]
+#: Compiled files of which the layout of every operator is known.
+EXACT = [
+    "deeplab_mobilenet_edgetpu_slim_cityscapes_quant",
+    "dense_256",
+    "face_detection_front_128_full_integer_quant",
+    "gabor_64x64_p4",
+    "lenet_int8_floatio",
+    "looming_64x64_3x3",
+    "op_add_chain_500",
+    "op_padding_stride_128x128x3",
+    "op_stride_64x64x3",
+    "ship_tf_quant",
+    "spot_bright_16x16",
+    "spot_color_red_64x64",
+    "ssd_mobilenet_detect_postprocess",
+    "yolov5n-int8_640",
+]
+
+#: {a file: by how many bytes its older compiler did otherwise}. 1.0 and 2.0 have no masks for the 10 and 35 classes of
+#: a softmax (three rows for each four), 1.0 has eleven biases of zeros (ten of 32 channels, one of a single one).
+OLDER = {
+    "asr_model_fm15": 192 * 9,
+    "edgetpu_test_mnist_dense": 192 * 3,
+    "op_conv_128x128x3x32x7x10": -(10 * 128 + 64),
+}
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +112,32 @@ def test_parameter_memory_is_exact_where_the_layout_is_known(
     memory = pair.predicted.memory
     assert memory["cached_parameter_bytes"] == pair.package.cached_parameter_bytes
     assert memory["streamed_parameter_bytes"] == pair.package.streamed_parameter_bytes
+
+
+@pytest.mark.parametrize("name", OLDER)
+def test_parameter_memory_is_that_of_compiler_16(
+    name: str, benchmark: SimpleNamespace, shared_data: Callable[[str], Path]
+):
+    pair = benchmark.read_pair(shared_data(f"coral/{name}_edgetpu.tflite"))
+    real = pair.package.cached_parameter_bytes + pair.package.streamed_parameter_bytes
+    assert pair.predicted.memory["parameter_bytes"] - real == OLDER[name]
+    assert pair.predicted.memory["streamed_parameter_bytes"] == pair.package.streamed_parameter_bytes
+
+
+@pytest.mark.parametrize(
+    ("data", "rows"),
+    [
+        (lambda: dense(8), 1),  # 16 outputs * 4 inputs; biases of zeros are left out
+        (lambda: dense(65), 8),  # 128 outputs
+        (lambda: conv(3), 9),  # 16 outputs of 4 inputs, at nine places
+        (lambda: same("SOFTMAX", (1, 1000)), 0),
+        (lambda: same("SOFTMAX", (1, 1001)), 753),  # masks: three rows for each four classes
+        (lambda: single("ADD", [(1, 8, 8, 32), np.arange(32).astype(np.int8)], (1, 8, 8, 32)), 8),  # 16 tiles * 32
+        (lambda: single("ADD", [(1, 8, 8, 32), np.full(32, 3, np.int8)], (1, 8, 8, 32)), 0),  # one number
+    ],
+)
+def test_parameter_memory_by_hand(data: Callable[[], bytes], rows: int):
+    assert judged(data()).memory["parameter_bytes"] == 64 * rows
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,8 @@ GELU_NUMBERS = {"root": np.float32(math.sqrt(2)), "one": np.float32(1), "half": 
     [
         (node("HardSwish", "x", "y"), 17, ["Add", "Clip", "Mul", "Mul"]),
         (node("HardSigmoid", "x", "y", alpha=1 / 6, beta=0.5), 17, ["Add", "Clip", "Mul"]),
-        (node("HardSigmoid", "x", "y"), 17, ["HardSigmoid"]),
+        (node("HardSigmoid", "x", "y"), 17, ["Mul", "Add", "Min", "Max"]),
+        (node("Abs", "x", "y"), 17, ["Mul", "Max"]),
         (node("LeakyRelu", "x", "y"), 17, ["Mul", "Max"]),
         (node("LeakyRelu", "x", "y", alpha=-0.5), 17, ["Mul", "Max"]),
         (node("LeakyRelu", "x", "y", alpha=1.5), 17, ["Mul", "Min"]),
@@ -134,6 +135,37 @@ def test_exact_activations(
     assert operators(run_step("onnx_replace_activations", made)) == becomes
 
 
+@pytest.mark.parametrize(
+    ("slopes", "becomes"),
+    [
+        ((0.25,), ["Mul", "Max"]),
+        ((-2, 1, 0.5, 0, 0.1, 1, -1), ["Mul", "Max"]),
+        ((0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 2), ["Add", "Max", "Min", "Mul"]),
+    ],
+)
+def test_prelu(slopes: tuple[float, ...], becomes: list[str], tmp_path: Path, run_step: RunStep) -> None:
+    array = np.array(slopes, np.float32).reshape(-1, 1, 1)
+    source = save(tmp_path / "source.onnx", [node("PRelu", "x", "slope", "y")], slope=array)
+    made = run_step("onnx_replace_activations", source, prelu="exact")
+    assert sorted(operators(made), key=becomes.index) == becomes
+    assert off(source, made, wide()) < 3e-6
+    assert operators(run_step("onnx_replace_activations", source)) == ["PRelu"]
+    computed = [node("Neg", "x", "slope"), node("PRelu", "x", "slope", "y")]
+    assert operators(run_step("onnx_replace_activations", save(tmp_path / "c.onnx", computed), prelu="exact")) == [
+        "Neg",
+        "PRelu",
+    ]
+
+
+@pytest.mark.parametrize(("limits", "becomes"), [((0, 1), ["Min", "Max"]), ((0, 6), ["Clip"]), ((-1, 1), ["Clip"])])
+def test_clip(limits: tuple[float, float], becomes: list[str], tmp_path: Path, run_step: RunStep) -> None:
+    low, high = map(np.float32, limits)
+    source = save(tmp_path / "source.onnx", [node("Clip", "x", "low", "high", "y")], low=low, high=high)
+    made = run_step("onnx_replace_activations", source)
+    assert operators(made) == becomes
+    assert off(source, made, wide()) == 0
+
+
 def test_kept_activations(tmp_path: Path, run_step: RunStep) -> None:
     source = save(tmp_path / "source.onnx", [node("LeakyRelu", "x", "z"), node("HardSwish", "z", "y")])
     assert operators(run_step("onnx_replace_activations", source, leaky_relu="keep")) == [
@@ -153,6 +185,65 @@ def test_approximate_gelu(form: str, least: float, most: float, tmp_path: Path, 
         assert least < off(source, made, x) < most
         kept = run_step("onnx_approximate_activations", source, gelu="keep")
         assert operators(kept) == operators(source)
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "least", "most"),
+    [
+        (node("Elu", "x", "y"), {}, 0.003, 0.0031),
+        (node("Elu", "x", "y", alpha=0.5), {}, 0.0015, 0.00155),
+        (node("Elu", "x", "y"), {"elu": "tanh"}, 0.031, 0.032),
+        (node("Selu", "x", "y"), {}, 0.005, 0.0031 * 1.76),
+        (node("Celu", "x", "y", alpha=2.0), {}, 0.006, 0.0062),
+        (node("Mish", "x", "y"), {}, 0.006, 0.0066),
+        (node("Softplus", "x", "y"), {}, 0.004, 0.0041),
+    ],
+    ids=["elu", "half elu", "elu by tanh", "selu", "celu", "mish", "softplus"],
+)
+def test_approximate_activations(
+    given: onnx.NodeProto, options: dict[str, Any], least: float, most: float, tmp_path: Path, run_step: RunStep
+) -> None:
+    """As far off as their description says, and no less."""
+    x = np.linspace(-12, 12, math.prod((1, 9, 40, 40)), dtype=np.float32).reshape(1, 9, 40, 40)
+    source = save(tmp_path / "source.onnx", [given], x.shape, opset=18)
+    made = run_step("onnx_approximate_activations", source, **options)
+    assert given.op_type not in operators(made)
+    assert least < off(source, made, x) <= most
+    keep = {"Mish": "mish", "Softplus": "softplus"}.get(given.op_type, "elu")
+    assert operators(run_step("onnx_approximate_activations", source, **{keep: "keep"})) == [given.op_type]
+
+
+def test_mish_in_three_operators(tmp_path: Path, run_step: RunStep) -> None:
+    nodes = [node("Softplus", "x", "s"), node("Tanh", "s", "t"), node("Mul", "x", "t", "y")]
+    source = save(tmp_path / "source.onnx", nodes, (1, 9, 40, 40))
+    x = np.linspace(-12, 12, math.prod((1, 9, 40, 40)), dtype=np.float32).reshape(1, 9, 40, 40)
+    made = run_step("onnx_approximate_activations", source)
+    assert operators(made) == ["Sigmoid", "Mul", "Add", "Mul", "Add", "Mul", "Mul"]
+    assert 0.006 < off(source, made, x) <= 0.0066
+    softplus = run_step("onnx_approximate_activations", source, mish="keep")
+    assert operators(softplus)[-2:] == ["Tanh", "Mul"]
+    assert operators(run_step("onnx_approximate_activations", source, mish="keep", softplus="keep")) == operators(
+        source
+    )
+
+
+def test_a_tanh_that_is_no_mish_stays(tmp_path: Path, run_step: RunStep) -> None:
+    """Another reader of the gate, and a gate of something else."""
+    nodes = [node("Softplus", "x", "s"), node("Tanh", "s", "t"), node("Mul", "x", "t", "m"), node("Add", "m", "t", "y")]
+    source = save(tmp_path / "other.onnx", nodes)
+    assert operators(run_step("onnx_approximate_activations", source, softplus="keep")) == operators(source)
+    nodes = [node("Softplus", "x", "s"), node("Tanh", "s", "t"), node("Neg", "x", "n"), node("Mul", "n", "t", "y")]
+    source = save(tmp_path / "gate.onnx", nodes)
+    assert operators(run_step("onnx_approximate_activations", source, softplus="keep")) == operators(source)
+
+
+def test_pictures_are_computed_channel_last(tmp_path: Path, run_step: RunStep) -> None:
+    nodes = [node("MaxPool", "x", "p", kernel_shape=[1, 1]), node("Mish", "p", "y")]
+    source = save(tmp_path / "source.onnx", nodes, opset=18)
+    last = run_step("onnx_approximate_activations", source)
+    first = run_step("onnx_approximate_activations", source, layout="channel_first")
+    assert operators(last) == ["MaxPool", "Transpose", *operators(first)[1:], "Transpose"]
+    assert off(first, last, wide()) == 0
 
 
 def test_an_erf_that_is_no_gelu_stays(tmp_path: Path, run_step: RunStep) -> None:
@@ -265,6 +356,9 @@ def between_convolutions(folder: Path, name: str) -> Artifact:
             node("Mul", "c", "shifted", "product"),
             node("Mul", "product", "half", "a"),
         ],
+        "clip": [node("Clip", "c", "zero", "one_", "a")],
+        "elu": [node("Elu", "c", "e"), node("Add", "e", "c", "a")],
+        "mish": [node("Softplus", "c", "s"), node("Tanh", "s", "t"), node("Mul", "c", "t", "a")],
     }
     numbers = {"w": weights, "v": draw.standard_normal((4, 7, 1, 1)).astype(np.float32)}
     if name == "mean":
@@ -273,6 +367,7 @@ def between_convolutions(folder: Path, name: str) -> Artifact:
     else:
         nodes = [first, *middle[name], last]
         numbers |= GELU_NUMBERS if name == "gelu" else {}
+        numbers |= {"zero": np.float32(0), "one_": np.float32(1)} if name == "clip" else {}
     return save(folder / f"{name}.onnx", nodes, (1, 3, 7, 7), **numbers)
 
 
@@ -280,6 +375,9 @@ REMEDIES = {
     "hard_swish": ("onnx_replace_activations", 60),
     "leaky_relu": ("onnx_replace_activations", 60),
     "gelu": ("onnx_approximate_activations", 30),
+    "clip": ("onnx_replace_activations", 60),
+    "elu": ("onnx_approximate_activations", 45),
+    "mish": ("onnx_approximate_activations", 40),
     "mean": ("onnx_pool_means", 60),
 }
 
@@ -328,6 +426,7 @@ def test_remedies_name_steps_that_exist() -> None:
     named = set(re.findall(r"\bonnx_[a-z_]+", told))
     assert named == {
         "onnx_approximate_activations",
+        "onnx_cut_tail",
         "onnx_fix_shapes",
         "onnx_pool_means",
         "onnx_replace_activations",

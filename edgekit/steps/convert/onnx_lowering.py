@@ -7,7 +7,7 @@ runtime that works channel-last, a picture's channels lie last already, and so d
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,12 +58,8 @@ class Lowering:
         self.low: dict[str, Lying] = {}
         self._rules = rules
         self._channel_last = channel_last
-        self._readers: dict[str, list[Any]] = defaultdict(list)
         self._restored: set[str] = set()
         self._made: dict[str, Sizes] = {}  # the sizes of the tensors that this step adds
-        for node in model.graph.node:
-            for name in node.input:
-                self._readers[name].append(node)
 
     def take(self, node: Any) -> None:
         """Write a node: in its lower form if it has to do with five axes and there is a rule that can."""
@@ -202,14 +198,7 @@ class Lowering:
         """Whether a channel-last runtime has this tensor channel-last: it comes of a convolution or the like."""
         if len(sizes) != 4 or sizes[0] != 1 or sizes[1] == 1 or sizes[2] * sizes[3] == 1:
             return False
-        for _ in range(20):
-            maker = self.scope.producers.get(name)
-            if maker is None or maker.op_type in _SPATIAL:
-                return maker is not None
-            if maker.op_type not in _ALIKE:
-                return False
-            name = next((each for each in maker.input if self.array(each) is None), "")
-        return False
+        return is_picture(self.scope, name)
 
     def _becomes_picture(self, name: str, sizes: Sizes) -> bool:
         """Whether a convolution or the like reads it, sooner or later."""
@@ -217,7 +206,7 @@ class Lowering:
             return False
         names = [name]
         for _ in range(20):
-            readers = [node for each in names for node in self._readers.get(each, ())]
+            readers = [node for each in names for node in self.scope.readers.get(each, ())]
             if any(node.op_type in _SPATIAL for node in readers):
                 return True
             names = [output for node in readers if node.op_type in _ALIKE for output in node.output]
@@ -232,6 +221,19 @@ class Lowering:
     def _transpose(self, name: str, order: Sequence[int], output: str | None = None) -> str:
         given = self.sizes(name) or ()
         return self.add("Transpose", [name], tuple(given[axis] for axis in order), output, perm=list(order))
+
+
+def is_picture(scope: Scope, name: str) -> bool:
+    """Whether a tensor of four axes comes of a convolution or the like, so that a channel-last runtime has its channels
+    last."""
+    for _ in range(20):
+        maker = scope.producers.get(name)
+        if maker is None or maker.op_type in _SPATIAL:
+            return maker is not None
+        if maker.op_type not in _ALIKE:
+            return False
+        name = next((each for each in maker.input if each not in scope.constants), "")
+    return False
 
 
 def around(sizes: Sizes, axis: int, end: int | None = None) -> tuple[int, int, int]:

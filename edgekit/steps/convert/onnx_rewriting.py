@@ -26,6 +26,10 @@ class Scope:
         self.added: list[Any] = []
         self.tensors = infer_tensors(model)
         self.producers = {name: node for node in model.graph.node for name in node.output}
+        self.readers: dict[str, list[Any]] = {}
+        for node in model.graph.node:
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
         self._taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
         self._taken.update(value.name for value in (*model.graph.input, *model.graph.initializer))
 

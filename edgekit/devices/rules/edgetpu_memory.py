@@ -5,10 +5,9 @@ for each output channel, the weights of four input channels; before the rows of 
 scales (where they differ), biases (where there are some) and zero points (where there is one scale per channel), four
 bytes each. Output channels are filled up to a multiple of 16, above 64 of 64 (one alone: of 4). Depthwise weights take
 four bytes each. What moves channels off their multiple of four (padding and joining of channels, a reshape that cuts
-them up) is done by such rows too; a softmax whose classes are no multiple of four has masks for them. (Compilers 1.0 and 2.0 had no such masks, and 1.0
-stored biases that are all zero.) Constants of
+them up) is done by such rows too; a softmax whose classes are no multiple of four has masks for them. Constants of
 element-wise operators are laid out for every tile or every position, and are streamed, as are fully-connected weights
-with long inputs.
+with long inputs. (Compilers 1.0 and 2.0 had no such masks, and 1.0 stored biases that are all zero.)
 
 Not known: what a transpose takes, and a reshape that joins positions of several channels (both are left out), and how
 recurrent layers are laid out (of which no figure is given).
@@ -158,12 +157,8 @@ def _moving_bytes(mapped: Mapped, operator: Operator) -> int:
         begin = mapped.tensor(operator.inputs, 1)
         if begin is not None and begin.values and int(begin.values[-1]) % 4:
             return _fill_outputs(after[-1]) * _fill_up(after[-1], 4)
-    if (
-        operator.type == "RESHAPE"
-        and before[-1] == 1 < after[-1] == math.prod(before)
-        and not _comes_in(mapped, operator)
-    ):
-        return _ROW * (min(after[-1], 16) + 1)
+    if operator.type == "RESHAPE" and before[-1] == 1 < after[-1] == math.prod(before):
+        return 0 if _comes_in(mapped, operator) else _ROW * (min(after[-1], 16) + 1)
     return 0
 
 

@@ -127,9 +127,10 @@ def test_parameter_memory_is_that_of_compiler_16(
 @pytest.mark.parametrize(
     ("data", "rows"),
     [
-        (lambda: dense(8), 1),  # 16 outputs * 4 inputs; biases of zeros are left out
-        (lambda: dense(65), 8),  # 128 outputs
-        (lambda: conv(3), 9),  # 16 outputs of 4 inputs, at nine places
+        (lambda: dense(8), 4),  # 16 outputs * (4 inputs + scale + bias + zero point, of four bytes each)
+        (lambda: dense(65), 32),  # 128 outputs
+        (lambda: conv(3), 12),  # 16 outputs * (9 places * 4 inputs + 12)
+        (lambda: depthwise(), 3),  # 4 channels * (9 places * 4 bytes + 12)
         (lambda: same("SOFTMAX", (1, 1000)), 0),
         (lambda: same("SOFTMAX", (1, 1001)), 753),  # masks: three rows for each four classes
         (lambda: single("ADD", [(1, 8, 8, 32), np.arange(32).astype(np.int8)], (1, 8, 8, 32)), 8),  # 16 tiles * 32

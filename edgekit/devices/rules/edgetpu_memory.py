@@ -113,10 +113,11 @@ def _weight_bytes(mapped: Mapped, operator: Operator) -> int:
 
 
 def _head_bytes(weights: TensorInfo | None, bias: TensorInfo | None) -> int:
-    """Per output channel. Weights that are not quantized yet are taken to get a scale per channel."""
+    """Per output channel. Weights that are not quantized yet, or only assumed to be (each scale 1), are taken to get a
+    scale of its own for each channel."""
     quantization = weights.quantization if weights is not None else None
     per_channel = quantization is None or quantization.per_channel
-    scales = quantization is None or len(set(quantization.scale)) > 1
+    scales = quantization is None or len(set(quantization.scale)) > 1 or (per_channel and quantization.scale[0] == 1)
     biases = bias is not None and (scales or bias.zero is not True)
     return _WORD * (int(scales) + int(biases) + int(per_channel))
 

@@ -97,22 +97,23 @@ def _heads(net: Net, numbers: int, gain: float, shift: float = 0.0) -> str:
     return str(net.add("Add", joined, net.numbers(shift))) if shift else str(joined)
 
 
-def _decoded(net: Net) -> tuple[str, str]:
-    """(boxes [1, 80, 4] as corners in pixels, scores [1, 80, 5])."""
+def _decoded(net: Net, grow: str = "Exp") -> tuple[str, str]:
+    """(boxes [1, 80, 4] as corners in pixels, scores [1, 80, 5]); ``grow`` makes a factor of a head's size."""
     found = _heads(net, 4, 0.5)
     scores = net.add("Sigmoid", _heads(net, CLASSES, 1.5, -2.0))
     prior = anchors()[None]
     moves, sizes = net.add("Split", found, np.array([2, 2], np.int64), outputs=2, axis=2)
     centres = net.add("Add", net.add("Mul", moves, prior[..., 2:]), prior[..., :2])
-    halves = net.add("Mul", net.add("Mul", net.add("Exp", sizes), prior[..., 2:]), net.numbers(0.5))
+    halves = net.add("Mul", net.add("Mul", net.add(grow, sizes), prior[..., 2:]), net.numbers(0.5))
     boxes = net.add("Concat", net.add("Sub", centres, halves), net.add("Add", centres, halves), axis=2)
     return str(boxes), str(scores)
 
 
-def detector(opset: int = 17) -> ModelProto:
-    """Two levels, anchors, box decoding; boxes in pixels and scores in one output ``detections`` [1, 80, 9]."""
+def detector(opset: int = 17, grow: str = "Exp") -> ModelProto:
+    """Two levels, anchors, box decoding; boxes in pixels and scores in one output ``detections`` [1, 80, 9]. With
+    ``grow`` Sigmoid there is an 8-bit form of every operator."""
     net = Net(opset)
-    boxes, scores = _decoded(net)
+    boxes, scores = _decoded(net, grow)
     return net.model(detections=net.add("Concat", boxes, scores, axis=2))
 
 

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from edgekit.artifact import IO, Artifact, Tensor
 from edgekit.errors import InputError
 from edgekit.formats import Declared, Format, format_
 from edgekit.graph import Graph
-from edgekit.steps import Context, Produced, StepOptions, step
+from edgekit.steps import Context, Produced, StepOptions, WrittenTail, step
 
 
 class TinySession:
@@ -81,6 +82,43 @@ def copy(context: Context, artifact: Artifact, options: CopyOptions) -> Produced
 def copy_b(context: Context, artifact: Artifact, options: CopyOptions) -> Produced:
     """As ``copy``, in another worker."""
     return write(context, artifact, read_weights(artifact.path) * options.scale)
+
+
+class CutOptions(StepOptions):
+    name: str = "y"
+
+
+@step("cut", accepts="tiny", produces="tiny", stack="tiny-a", version=1, options=CutOptions, exact=True)
+def cut(context: Context, artifact: Artifact, options: CutOptions) -> Produced:
+    """Write half of the model, and a tail that doubles it; ``name`` is one of a tensor inside the tail."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    shape = artifact.io.outputs[0].shape
+    values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("half", "y")}
+    nodes = [helper.make_node("Mul", ["half", "two"], [f"{options.name}_"])]
+    nodes.append(helper.make_node("Identity", [f"{options.name}_"], ["y"]))
+    two = numpy_helper.from_array(np.array([2], np.float32), "two")
+    graph = helper.make_graph(nodes, "tail", [values["half"]], [values["y"]], [two])
+    tail = context.workdir / "anything.onnx"
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    tail.write_bytes(model.SerializeToString())
+    produced = write(context, artifact, read_weights(artifact.path) / 2)
+    raw = Tensor("y", "middle", shape, "float32")
+    given = IO((Tensor("half", "middle", shape, "float32"),), artifact.io.outputs)
+    return Produced(produced.path, IO(artifact.io.inputs, (raw,)), tail=WrittenTail(tail, given))
+
+
+@step("cut_again", accepts="tiny", produces="tiny", stack="tiny-a", version=1, options=CutOptions)
+def cut_again(context: Context, artifact: Artifact, options: CutOptions) -> Produced:
+    """As ``cut``."""
+    return cut(context, artifact, options)
+
+
+@step("forget", accepts="tiny", produces="tiny", stack="tiny-a", version=1)
+def forget(context: Context, artifact: Artifact, options: StepOptions) -> Produced:
+    """Lose the name of what the output stands for."""
+    produced = write(context, artifact, read_weights(artifact.path))
+    return replace(produced, io=IO(artifact.io.inputs, (replace(artifact.io.outputs[0], source_name="lost"),)))
 
 
 class ShrinkOptions(StepOptions):

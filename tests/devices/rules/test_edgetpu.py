@@ -9,11 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.devices.edgetpu_compiler import placement_from_report
 from edgekit.devices.edgetpu_report import Report, parse_report
@@ -29,6 +27,7 @@ from edgekit.graph import Graph, Operator, TensorInfo
 
 ROOT = Path(__file__).resolve().parents[3]
 models = SimpleNamespace(**run_path(str(ROOT / "tests" / "tflite_models.py")))
+ops = SimpleNamespace(**run_path(str(ROOT / "tests" / "edgetpu_operators.py")))
 TABLE = load_table()
 STATUS = TABLE.statuses
 
@@ -127,14 +126,14 @@ def test_parameter_memory_is_that_of_compiler_16(
 @pytest.mark.parametrize(
     ("data", "rows"),
     [
-        (lambda: dense(8), 4),  # 16 outputs * (4 inputs + scale + bias + zero point, of four bytes each)
-        (lambda: dense(65), 32),  # 128 outputs
-        (lambda: conv(3), 12),  # 16 outputs * (9 places * 4 inputs + 12)
-        (lambda: depthwise(), 3),  # 4 channels * (9 places * 4 bytes + 12)
-        (lambda: same("SOFTMAX", (1, 1000)), 0),
-        (lambda: same("SOFTMAX", (1, 1001)), 753),  # masks: three rows for each four classes
-        (lambda: single("ADD", [(1, 8, 8, 32), np.arange(32).astype(np.int8)], (1, 8, 8, 32)), 8),  # 16 tiles * 32
-        (lambda: single("ADD", [(1, 8, 8, 32), np.full(32, 3, np.int8)], (1, 8, 8, 32)), 0),  # one number
+        (lambda: ops.dense(8), 4),  # 16 outputs * (4 inputs + scale + bias + zero point, of four bytes each)
+        (lambda: ops.dense(65), 32),  # 128 outputs
+        (lambda: ops.conv(3), 12),  # 16 outputs * (9 places * 4 inputs + 12)
+        (lambda: ops.depthwise(), 3),  # 4 channels * (9 places * 4 bytes + 12)
+        (lambda: ops.same("SOFTMAX", (1, 1000)), 0),
+        (lambda: ops.same("SOFTMAX", (1, 1001)), 753),  # masks: three rows for each four classes
+        (lambda: ops.single("ADD", [(1, 8, 8, 32), np.arange(32).astype(np.int8)], (1, 8, 8, 32)), 8),  # 16 tiles * 32
+        (lambda: ops.single("ADD", [(1, 8, 8, 32), np.full(32, 3, np.int8)], (1, 8, 8, 32)), 0),  # one number
     ],
 )
 def test_parameter_memory_by_hand(data: Callable[[], bytes], rows: int):
@@ -195,231 +194,97 @@ def judged(data: bytes) -> Placement:
     return predict(describe_model(parse_model(data)))
 
 
-def options(kind: str, **fields: Any) -> Any:
-    made = getattr(schema, f"{kind}OptionsT")()
-    for name, value in fields.items():
-        setattr(made, name, value)
-    return made
-
-
-def single(
-    kind: str,
-    inputs: list[tuple[int, ...] | np.ndarray],
-    output: tuple[int, ...],
-    made: object | None = None,
-    *,
-    version: int = 1,
-    dtype: str = "int8",
-    out: str | None = None,
-) -> bytes:
-    """A model of one operator: shapes are computed inputs, arrays constants."""
-    model = models.Builder()
-    tensors = [
-        model.constant(given) if isinstance(given, np.ndarray) else model.input(f"x{place}", given, dtype)
-        for place, given in enumerate(inputs)
-    ]
-    return model.finish([model.add(kind, tensors, output, made, version=version, dtype=out or dtype)])
-
-
-def ints(*values: Any) -> np.ndarray:
-    return np.array(values[0] if len(values) == 1 else values, np.int32)
-
-
-def weights(*shape: int) -> np.ndarray:
-    return np.ones(shape, np.int8)
-
-
-def bias(count: int) -> np.ndarray:
-    return np.zeros(count, np.int32)
-
-
-def conv(window: int, *, across: int = 1, down: int = 1, computed: bool = False) -> bytes:
-    made = options("Conv2D", strideW=1, strideH=1, dilationWFactor=across, dilationHFactor=down)
-    filters: Any = (4, window, window, 4) if computed else weights(4, window, window, 4)
-    return single("CONV_2D", [(1, 64, 64, 4), filters, bias(4)], (1, 64, 64, 4), made)
-
-
-def depthwise(*, across: int = 1, down: int = 1, computed: bool = False) -> bytes:
-    made = options(
-        "DepthwiseConv2D", strideW=1, strideH=1, depthMultiplier=1, dilationWFactor=across, dilationHFactor=down
-    )
-    filters: Any = (1, 3, 3, 4) if computed else weights(1, 3, 3, 4)
-    return single("DEPTHWISE_CONV_2D", [(1, 8, 8, 4), filters, bias(4)], (1, 8, 8, 4), made)
-
-
-def dense(outputs: int, *, rows: int = 1, shuffled: int = 0, computed: bool = False) -> bytes:
-    made = options("FullyConnected", weightsFormat=shuffled)
-    filters: Any = (outputs, 4) if computed else weights(outputs, 4)
-    return single("FULLY_CONNECTED", [(rows, 4), filters, bias(outputs)], (rows, outputs), made)
-
-
-def pool(kind: str, activation: int) -> bytes:
-    made = options("Pool2D", strideW=2, strideH=2, filterWidth=2, filterHeight=2, fusedActivationFunction=activation)
-    return single(kind, [(1, 8, 8, 4)], (1, 4, 4, 4), made)
-
-
-def concatenated(inputs: list[Any], output: tuple[int, ...], activation: int = 0, axis: int = -1) -> bytes:
-    made = options("Concatenation", axis=axis, fusedActivationFunction=activation)
-    return single("CONCATENATION", inputs, output, made)
-
-
-def reduced(kind: str, axes: list[int], shape: tuple[int, ...] = (1, 8, 8, 6)) -> bytes:
-    kept = tuple(size for axis, size in enumerate(shape) if axis not in axes and axis - len(shape) not in axes)
-    return single(kind, [shape, ints(axes)], kept or (1,), options("Reducer", keepDims=False))
-
-
-def sliced(shape: tuple[int, ...], output: tuple[int, ...], **masks: int) -> bytes:
-    ends = [ints([0] * len(shape)), ints(list(output)), ints([1] * len(shape))]
-    return single("STRIDED_SLICE", [shape, *ends], output, options("StridedSlice", **masks))
-
-
-def strided(shape: tuple[int, ...], output: tuple[int, ...], steps: tuple[int, ...]) -> bytes:
-    ends = [ints([0] * len(shape)), ints(list(shape)), ints(list(steps))]
-    return single("STRIDED_SLICE", [shape, *ends], output, options("StridedSlice"))
-
-
-def split(axis: int, shape: tuple[int, ...]) -> bytes:
-    return single("SPLIT", [ints(axis), shape], shape, options("Split", numSplits=1), version=2)
-
-
-def upconvolved(channels: int) -> bytes:
-    made = options("TransposeConv", strideW=2, strideH=2)
-    filters = weights(512, 2, 2, channels)
-    return single("TRANSPOSE_CONV", [ints([1, 8, 8, 512]), filters, (1, 4, 4, channels)], (1, 8, 8, 512), made)
-
-
-def upconvolved_by_computed_weights() -> bytes:
-    made = options("TransposeConv", strideW=2, strideH=2)
-    return single("TRANSPOSE_CONV", [ints([1, 8, 8, 4]), (1, 2, 2, 4), (1, 4, 4, 4)], (1, 8, 8, 4), made)
-
-
-def recurrent(features: int) -> bytes:
-    gates = [weights(8, features)] * 4 + [weights(8, 8)] * 4
-    made = options("UnidirectionalSequenceLSTM", fusedActivationFunction=4)
-    return single("UNIDIRECTIONAL_SEQUENCE_LSTM", [(1, 5, features), *gates], (1, 5, 8), made)
-
-
-def same(kind: str, shape: tuple[int, ...]) -> bytes:
-    return single(kind, [shape], shape)
-
-
-def transposed(shape: tuple[int, ...]) -> bytes:
-    return single("TRANSPOSE", [shape, ints(0, 3, 1, 2)], (1, shape[3], shape[1], shape[2]))
-
-
-def reshaped(shape: tuple[int, ...], output: tuple[int, ...]) -> bytes:
-    return single("RESHAPE", [shape, ints(list(output))], output)
-
-
-def resized(kind: str, shape: tuple[int, ...], side: int) -> bytes:
-    return single(kind, [shape, ints(side, side)], (1, side, side, shape[3]))
-
-
-def padded(before: int) -> bytes:
-    return single("PAD", [(1, 4, 4, 4), ints([[before, 0], [1, 1], [1, 1], [0, 0]])], (1 + before, 6, 6, 4))
-
-
-def packed(axis: int) -> bytes:
-    output = (2, 3, 4) if axis == 0 else (3, 2, 4)
-    return single("PACK", [(3, 4), (3, 4)], output, options("Pack", valuesCount=2, axis=axis))
-
-
-def squeezed(shape: tuple[int, ...], axes: list[int], output: tuple[int, ...]) -> bytes:
-    return single("SQUEEZE", [shape], output, options("Squeeze", squeezeDims=axes))
-
-
-def paired(kind: str, shape: tuple[int, ...]) -> bytes:
-    return single(kind, [shape, shape], shape)
-
-
 PAIRED = ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE")
 WIDE = (1, 80, 8400)
 NARROW = (1, 80, 600)
 #: {(operator, rule): (a model that maps, one that does not)}. Sizes are those of the sources, or beside the limit.
 SIDES: dict[tuple[str, str], tuple[bytes, bytes]] = {
-    ("AVERAGE_POOL_2D", "no_fused_activation"): (pool("AVERAGE_POOL_2D", 0), pool("AVERAGE_POOL_2D", 1)),
-    ("MAX_POOL_2D", "no_fused_activation"): (pool("MAX_POOL_2D", 0), pool("MAX_POOL_2D", 3)),
+    ("AVERAGE_POOL_2D", "no_fused_activation"): (ops.pool("AVERAGE_POOL_2D", 0), ops.pool("AVERAGE_POOL_2D", 1)),
+    ("MAX_POOL_2D", "no_fused_activation"): (ops.pool("MAX_POOL_2D", 0), ops.pool("MAX_POOL_2D", 3)),
     ("CONCATENATION", "no_fused_activation"): (
-        concatenated([(1, 4), (1, 4)], (1, 8)),
-        concatenated([(1, 4), (1, 4)], (1, 8), activation=1),
+        ops.concatenated([(1, 4), (1, 4)], (1, 8)),
+        ops.concatenated([(1, 4), (1, 4)], (1, 8), activation=1),
     ),
     ("CONCATENATION", "constant_is_padding"): (
-        concatenated([(1, 4), np.zeros((1, 4), np.int8)], (1, 8)),
-        concatenated([(1, 4), np.ones((1, 4), np.int8)], (1, 8)),
+        ops.concatenated([(1, 4), np.zeros((1, 4), np.int8)], (1, 8)),
+        ops.concatenated([(1, 4), np.ones((1, 4), np.int8)], (1, 8)),
     ),
     ("CONCATENATION", "row_elements_fit"): (
-        concatenated([(1, 14400, 9), (1, 4806, 9)], (1, 19206, 9), axis=1),
-        concatenated([(1, 2352, 85), (1, 735, 85)], (1, 3087, 85), axis=1),
+        ops.concatenated([(1, 14400, 9), (1, 4806, 9)], (1, 19206, 9), axis=1),
+        ops.concatenated([(1, 2352, 85), (1, 735, 85)], (1, 3087, 85), axis=1),
     ),
-    ("CONV_2D", "constant_inputs"): (conv(3), conv(3, computed=True)),
-    ("CONV_2D", "equal_dilation"): (conv(3, across=2, down=2), conv(3, across=2)),
-    ("CONV_2D", "window_below"): (conv(16), conv(64)),
-    ("DEPTHWISE_CONV_2D", "constant_inputs"): (depthwise(), depthwise(computed=True)),
-    ("DEPTHWISE_CONV_2D", "equal_dilation"): (depthwise(across=2, down=2), depthwise(down=2)),
-    ("FULLY_CONNECTED", "constant_inputs"): (dense(8), dense(8, computed=True)),
-    ("FULLY_CONNECTED", "default_weights_format"): (dense(8), dense(8, shuffled=1)),
-    ("FULLY_CONNECTED", "output_is_vector"): (dense(8), dense(8, rows=2)),
-    ("FULLY_CONNECTED", "outputs_below"): (dense(12_288), dense(100_000)),
-    ("LOGISTIC", "single_row_fits"): (same("LOGISTIC", (1, 2034, 91)), same("LOGISTIC", (1, 19206, 9))),
-    **{(kind, "single_row_fits"): (same(kind, NARROW), same(kind, WIDE)) for kind in ("RELU", "RELU6", "TANH")},
-    ("RELU_N1_TO_1", "single_row_fits"): (same("RELU_N1_TO_1", NARROW), same("RELU_N1_TO_1", WIDE)),
-    **{(kind, "single_row_fits"): (paired(kind, NARROW), paired(kind, WIDE)) for kind in PAIRED},
-    ("SPLIT", "single_row_fits"): (split(1, (1, 80, 600)), split(1, (1, 80, 8400))),
-    ("QUANTIZE", "single_row_fits"): (same("QUANTIZE", NARROW), same("QUANTIZE", WIDE)),
-    ("MEAN", "not_over_batch"): (reduced("MEAN", [1, 2]), reduced("MEAN", [0])),
-    ("MEAN", "channel_reduction_multiple"): (reduced("MEAN", [3], (1, 8, 8, 8)), reduced("MEAN", [-1])),
-    ("MEAN", "averaged_below"): (reduced("MEAN", [1, 2], (1, 64, 128, 3)), reduced("MEAN", [1, 2], (1, 256, 128, 3))),
-    ("SUM", "not_over_batch"): (reduced("SUM", [3]), reduced("SUM", [0])),
-    ("REDUCE_MAX", "not_over_batch"): (reduced("REDUCE_MAX", [1, 2]), reduced("REDUCE_MAX", [0])),
-    ("REDUCE_MIN", "not_over_batch"): (reduced("REDUCE_MIN", [1, 2]), reduced("REDUCE_MIN", [-4])),
-    ("PACK", "not_over_batch"): (packed(1), packed(0)),
+    ("CONV_2D", "constant_inputs"): (ops.conv(3), ops.conv(3, computed=True)),
+    ("CONV_2D", "equal_dilation"): (ops.conv(3, across=2, down=2), ops.conv(3, across=2)),
+    ("CONV_2D", "window_below"): (ops.conv(16), ops.conv(64)),
+    ("DEPTHWISE_CONV_2D", "constant_inputs"): (ops.depthwise(), ops.depthwise(computed=True)),
+    ("DEPTHWISE_CONV_2D", "equal_dilation"): (ops.depthwise(across=2, down=2), ops.depthwise(down=2)),
+    ("FULLY_CONNECTED", "constant_inputs"): (ops.dense(8), ops.dense(8, computed=True)),
+    ("FULLY_CONNECTED", "default_weights_format"): (ops.dense(8), ops.dense(8, shuffled=1)),
+    ("FULLY_CONNECTED", "output_is_vector"): (ops.dense(8), ops.dense(8, rows=2)),
+    ("FULLY_CONNECTED", "outputs_below"): (ops.dense(12_288), ops.dense(100_000)),
+    ("LOGISTIC", "single_row_fits"): (ops.same("LOGISTIC", (1, 2034, 91)), ops.same("LOGISTIC", (1, 19206, 9))),
+    **{(kind, "single_row_fits"): (ops.same(kind, NARROW), ops.same(kind, WIDE)) for kind in ("RELU", "RELU6", "TANH")},
+    ("RELU_N1_TO_1", "single_row_fits"): (ops.same("RELU_N1_TO_1", NARROW), ops.same("RELU_N1_TO_1", WIDE)),
+    **{(kind, "single_row_fits"): (ops.paired(kind, NARROW), ops.paired(kind, WIDE)) for kind in PAIRED},
+    ("SPLIT", "single_row_fits"): (ops.split(1, (1, 80, 600)), ops.split(1, (1, 80, 8400))),
+    ("QUANTIZE", "single_row_fits"): (ops.same("QUANTIZE", NARROW), ops.same("QUANTIZE", WIDE)),
+    ("MEAN", "not_over_batch"): (ops.reduced("MEAN", [1, 2]), ops.reduced("MEAN", [0])),
+    ("MEAN", "channel_reduction_multiple"): (ops.reduced("MEAN", [3], (1, 8, 8, 8)), ops.reduced("MEAN", [-1])),
+    ("MEAN", "averaged_below"): (
+        ops.reduced("MEAN", [1, 2], (1, 64, 128, 3)),
+        ops.reduced("MEAN", [1, 2], (1, 256, 128, 3)),
+    ),
+    ("SUM", "not_over_batch"): (ops.reduced("SUM", [3]), ops.reduced("SUM", [0])),
+    ("REDUCE_MAX", "not_over_batch"): (ops.reduced("REDUCE_MAX", [1, 2]), ops.reduced("REDUCE_MAX", [0])),
+    ("REDUCE_MIN", "not_over_batch"): (ops.reduced("REDUCE_MIN", [1, 2]), ops.reduced("REDUCE_MIN", [-4])),
+    ("PACK", "not_over_batch"): (ops.packed(1), ops.packed(0)),
     ("PAD", "no_batch_padding"): (
-        padded(0),
-        single("PAD", [(1, 1, 4, 4), ints([[1, 0], *[[0, 0]] * 3])], (1, 2, 4, 4)),
+        ops.padded(0),
+        ops.single("PAD", [(1, 1, 4, 4), ops.ints([[1, 0], *[[0, 0]] * 3])], (1, 2, 4, 4)),
     ),
     ("PRELU", "slope_per_channel"): (
-        single("PRELU", [(1, 4, 4, 8), weights(1, 1, 8)], (1, 4, 4, 8)),
-        single("PRELU", [(1, 4, 4, 8), weights(4, 4, 8)], (1, 4, 4, 8)),
+        ops.single("PRELU", [(1, 4, 4, 8), ops.weights(1, 1, 8)], (1, 4, 4, 8)),
+        ops.single("PRELU", [(1, 4, 4, 8), ops.weights(4, 4, 8)], (1, 4, 4, 8)),
     ),
     ("RESHAPE", "both_sides_fit_a_tile"): (
-        reshaped((1, 400, 3, 85), (1, 1200, 85)),
-        reshaped((1, 1600, 3, 85), (1, 4800, 85)),
+        ops.reshaped((1, 400, 3, 85), (1, 1200, 85)),
+        ops.reshaped((1, 1600, 3, 85), (1, 4800, 85)),
     ),
     ("RESIZE_BILINEAR", "enlarges_up_to"): (
-        resized("RESIZE_BILINEAR", (1, 16, 16, 128), 64),
-        resized("RESIZE_BILINEAR", (1, 1, 1, 256), 33),
+        ops.resized("RESIZE_BILINEAR", (1, 16, 16, 128), 64),
+        ops.resized("RESIZE_BILINEAR", (1, 1, 1, 256), 33),
     ),
     ("RESIZE_BILINEAR", "output_fits_tiles"): (
-        resized("RESIZE_BILINEAR", (1, 64, 64, 32), 128),
-        resized("RESIZE_BILINEAR", (1, 256, 256, 32), 512),
+        ops.resized("RESIZE_BILINEAR", (1, 64, 64, 32), 128),
+        ops.resized("RESIZE_BILINEAR", (1, 256, 256, 32), 512),
     ),
     ("RESIZE_NEAREST_NEIGHBOR", "output_fits_tiles"): (
-        resized("RESIZE_NEAREST_NEIGHBOR", (1, 40, 40, 128), 80),
-        resized("RESIZE_NEAREST_NEIGHBOR", (1, 512, 512, 3), 1024),
+        ops.resized("RESIZE_NEAREST_NEIGHBOR", (1, 40, 40, 128), 80),
+        ops.resized("RESIZE_NEAREST_NEIGHBOR", (1, 512, 512, 3), 1024),
     ),
     ("SLICE", "single_row_fits"): (
-        single("SLICE", [NARROW, ints(0, 0, 0), ints(1, 8, 600)], (1, 8, 600)),
-        single("SLICE", [WIDE, ints(0, 0, 0), ints(1, 8, 8400)], (1, 8, 8400)),
+        ops.single("SLICE", [NARROW, ops.ints(0, 0, 0), ops.ints(1, 8, 600)], (1, 8, 600)),
+        ops.single("SLICE", [WIDE, ops.ints(0, 0, 0), ops.ints(1, 8, 8400)], (1, 8, 8400)),
     ),
-    ("SOFTMAX", "vector_up_to"): (same("SOFTMAX", (1, 16_384)), same("SOFTMAX", (1, 16_385))),
-    ("SPLIT", "not_over_batch"): (split(2, (1, 96, 64, 1)), split(0, (2, 32, 64))),
+    ("SOFTMAX", "vector_up_to"): (ops.same("SOFTMAX", (1, 16_384)), ops.same("SOFTMAX", (1, 16_385))),
+    ("SPLIT", "not_over_batch"): (ops.split(2, (1, 96, 64, 1)), ops.split(0, (2, 32, 64))),
     ("SQUEEZE", "squeezes_leading_axes"): (
-        squeezed((1, 1, 5, 10), [1], (1, 5, 10)),
-        squeezed((1, 5, 1, 10), [2], (1, 5, 10)),
+        ops.squeezed((1, 1, 5, 10), [1], (1, 5, 10)),
+        ops.squeezed((1, 5, 1, 10), [2], (1, 5, 10)),
     ),
     ("STRIDED_SLICE", "channel_stride_is_one"): (
-        strided((1, 224, 224, 3), (1, 112, 112, 3), (1, 2, 2, 1)),
-        strided((1, 3, 160, 320), (1, 3, 160, 160), (1, 1, 1, 2)),
+        ops.strided((1, 224, 224, 3), (1, 112, 112, 3), (1, 2, 2, 1)),
+        ops.strided((1, 3, 160, 320), (1, 3, 160, 160), (1, 1, 1, 2)),
     ),
     ("STRIDED_SLICE", "no_ellipsis_or_new_axis"): (
-        sliced((1, 8, 8), (1, 8, 4)),
-        sliced((1, 8, 8), (1, 8, 4), ellipsisMask=1),
+        ops.sliced((1, 8, 8), (1, 8, 4)),
+        ops.sliced((1, 8, 8), (1, 8, 4), ellipsisMask=1),
     ),
-    ("STRIDED_SLICE", "single_row_fits"): (sliced(NARROW, (1, 8, 600)), sliced((1, 144, 8400), (1, 64, 8400))),
-    ("TRANSPOSE", "two_copies_fit_a_tile"): (transposed((1, 24, 24, 144)), transposed((1, 20, 20, 256))),
-    ("TRANSPOSE_CONV", "constant_inputs"): (upconvolved(4), upconvolved_by_computed_weights()),
-    ("TRANSPOSE_CONV", "weights_below"): (upconvolved(512), upconvolved(1024)),
-    ("UNIDIRECTIONAL_SEQUENCE_LSTM", "features_up_to"): (recurrent(900), recurrent(1100)),
+    ("STRIDED_SLICE", "single_row_fits"): (ops.sliced(NARROW, (1, 8, 600)), ops.sliced((1, 144, 8400), (1, 64, 8400))),
+    ("TRANSPOSE", "two_copies_fit_a_tile"): (ops.transposed((1, 24, 24, 144)), ops.transposed((1, 20, 20, 256))),
+    ("TRANSPOSE_CONV", "constant_inputs"): (ops.upconvolved(4), ops.upconvolved_by_computed_weights()),
+    ("TRANSPOSE_CONV", "weights_below"): (ops.upconvolved(512), ops.upconvolved(1024)),
+    ("UNIDIRECTIONAL_SEQUENCE_LSTM", "features_up_to"): (ops.recurrent(900), ops.recurrent(1100)),
 }
 
 
@@ -445,23 +310,23 @@ def test_both_sides_of_a_limit(case: tuple[str, str]):
 
 def test_a_constant_beside_two_other_inputs_of_a_concatenation():
     zeros = np.zeros((1, 4), np.int8)
-    assert judged(concatenated([(1, 4), zeros, (1, 4)], (1, 12))).operators[0].status == STATUS["limited"]
+    assert judged(ops.concatenated([(1, 4), zeros, (1, 4)], (1, 12))).operators[0].status == STATUS["limited"]
 
 
 @pytest.mark.parametrize(
     ("data", "status"),
     [
-        (same("LEAKY_RELU", (1, 8)), "operator"),
-        (same("HARD_SWISH", (1, 8)), "operator"),
-        (same("LOGISTIC", (2, 4, 4, 4)), "rank"),
-        (single("ADD", [(2, 4, 4, 4), (2, 4, 4, 4)], (2, 4, 4, 4), dtype="float32"), "rank"),
-        (single("ADD", [(1, 4), (1, 4)], (1, 4), dtype="float32"), "data_type"),
-        (single("CAST", [(1, 4)], (1, 4), out="int32"), "data_type"),
-        (single("ARG_MAX", [(1, 4), ints(1)], (1,), out="int64"), "data_type"),
-        (single("QUANTIZE", [(1, 4)], (1, 4), dtype="float32", out="int8"), "limited"),
-        (single("FULLY_CONNECTED", [(1, 4), weights(4, 4), bias(4)], (1, 4), version=9), "version"),
-        (single("FULLY_CONNECTED", [(1, 4), weights(4, 4), bias(4)], (1, 4), version=5), "mapped"),
-        (same("LOGISTIC", (1, 1, 1, 4, 4, 4)), "mapped"),
+        (ops.same("LEAKY_RELU", (1, 8)), "operator"),
+        (ops.same("HARD_SWISH", (1, 8)), "operator"),
+        (ops.same("LOGISTIC", (2, 4, 4, 4)), "rank"),
+        (ops.single("ADD", [(2, 4, 4, 4), (2, 4, 4, 4)], (2, 4, 4, 4), dtype="float32"), "rank"),
+        (ops.single("ADD", [(1, 4), (1, 4)], (1, 4), dtype="float32"), "data_type"),
+        (ops.single("CAST", [(1, 4)], (1, 4), out="int32"), "data_type"),
+        (ops.single("ARG_MAX", [(1, 4), ops.ints(1)], (1,), out="int64"), "data_type"),
+        (ops.single("QUANTIZE", [(1, 4)], (1, 4), dtype="float32", out="int8"), "limited"),
+        (ops.single("FULLY_CONNECTED", [(1, 4), ops.weights(4, 4), ops.bias(4)], (1, 4), version=9), "version"),
+        (ops.single("FULLY_CONNECTED", [(1, 4), ops.weights(4, 4), ops.bias(4)], (1, 4), version=5), "mapped"),
+        (ops.same("LOGISTIC", (1, 1, 1, 4, 4, 4)), "mapped"),
     ],
 )
 def test_what_else_decides_a_status(data: bytes, status: str):
@@ -474,7 +339,7 @@ def test_float16_weights_are_refused_for_their_rank_or_their_type():
     x = model.input("x", (1, 8, 8, 3))
     filters = model.add("DEQUANTIZE", [model.constant(np.ones((4, 3, 3, 3), np.float16))], (4, 3, 3, 3))
     offsets = model.add("DEQUANTIZE", [model.constant(np.ones(4, np.float16))], (4,))
-    y = model.add("CONV_2D", [x, filters, offsets], (1, 8, 8, 4), options("Conv2D", strideW=1, strideH=1))
+    y = model.add("CONV_2D", [x, filters, offsets], (1, 8, 8, 4), ops.options("Conv2D", strideW=1, strideH=1))
     placement = judged(model.finish([y]))
     assert [one.status for one in placement.operators] == [STATUS[name] for name in ("rank", "data_type", "data_type")]
     assert {one.cause for one in placement.operators} == {"rejected"}
@@ -506,7 +371,7 @@ def test_an_operator_beyond_the_compilers_enumeration_fails_the_whole_model(kind
 @pytest.mark.parametrize(("version", "rules"), [(2, []), (3, ["operator_version"])])
 def test_a_version_that_is_not_parsed_fails_the_whole_model(version: int, rules: list[str]):
     """As compiler 16 said of a model by TensorFlow 2.19: Didn't find op for builtin opcode 'TILE' version '3'."""
-    placement = judged(single("TILE", [(1, 4, 4, 4), ints(1, 1, 2, 1)], (1, 4, 8, 4), version=version))
+    placement = judged(ops.single("TILE", [(1, 4, 4, 4), ops.ints(1, 1, 2, 1)], (1, 4, 8, 4), version=version))
     assert [violation.rule for violation in placement.violations] == rules
     for violation in placement.violations:
         assert "Didn't find op for builtin opcode 'TILE' version '3'" in violation.message
@@ -514,15 +379,15 @@ def test_a_version_that_is_not_parsed_fails_the_whole_model(version: int, rules:
 
 
 def test_what_is_only_inferred_is_told():
-    seen = judged(same("LOGISTIC", NARROW)).notes
-    (inferred,) = set(judged(paired("SUB", WIDE)).notes) - set(seen)
+    seen = judged(ops.same("LOGISTIC", NARROW)).notes
+    (inferred,) = set(judged(ops.paired("SUB", WIDE)).notes) - set(seen)
     assert inferred.startswith("SUB: its place is inferred")
-    (documented,) = set(judged(packed(1)).notes) - set(seen)
+    (documented,) = set(judged(ops.packed(1)).notes) - set(seen)
     assert documented.endswith(": PACK")
 
 
 def test_sizes_that_are_computed_or_free():
-    computed = single("RESHAPE", [(1, 4, 4), (2,)], (1, 16))
+    computed = ops.single("RESHAPE", [(1, 4, 4), (2,)], (1, 16))
     assert [violation.rule for violation in judged(computed).violations] == ["dynamic_shape"]
     for free, expected in ((0, []), (1, ["dynamic_shape"])):
         model = models.Builder()

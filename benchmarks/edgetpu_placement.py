@@ -1,10 +1,11 @@
-"""Predicted against real: ``python benchmarks/edgetpu_placement.py [--data FOLDER] [--mutations 10000]``.
+"""Predicted against real: ``python benchmarks/edgetpu_placement.py [--data FOLDER] [--mutations 10000] [--rules]``.
 
 FOLDER holds pairs NAME.tflite and NAME_edgetpu.tflite (default: coral in the test data), and the compiler's logs
 NAME_edgetpu.log where there are some. Prints, by model and by operator type, how many operators the prediction and the
 compiled file agree on, the parameter memory of both, and whether the predicted statuses are those of the log. With
 --mutations, damages the files that often and reads them back. Ends with 1 where a model that compiler 16 compiled
-differs, and with a traceback where a damaged file is not refused in order.
+differs, and with a traceback where a damaged file is not refused in order. With --rules, prints instead how sure each
+rule is that no file or log of compiler 16 settles: inferred, documented only, or with a figure between two sightings.
 """
 
 from __future__ import annotations
@@ -65,7 +66,11 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=default_folder())
     parser.add_argument("--mutations", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rules", action="store_true")
     arguments = parser.parse_args()
+    if arguments.rules:
+        sys.stdout.write(list_of_rules())
+        return 0
     pairs = [read_pair(path) for path in sorted(arguments.data.rglob("*_edgetpu.tflite")) if source_of(path).is_file()]
     if not pairs:
         parser.error(f"no pairs NAME.tflite, NAME_edgetpu.tflite in {arguments.data}")
@@ -82,6 +87,29 @@ def main() -> int:
         files = [path for path in sorted(arguments.data.rglob("*.tflite")) if path.stat().st_size < 1 << 20]
         sys.stdout.write(damage(files, arguments.mutations, arguments.seed) + "\n")
     return 1 if failed else 0
+
+
+def list_of_rules() -> str:
+    """Every operator and limit of the table that is not settled, by how sure it is: tab-separated lines."""
+    inferred, documented, fitted = [], [], []
+    for kind, row in load_table().rows.items():
+        if row.inferred:
+            inferred.append(f"{kind}\tmaps\t{row.inferred}")
+        elif not row.seen:
+            documented.append(f"{kind}\tmaps\t{row.source}")
+        for limit in row.limits:
+            if limit.inferred:
+                inferred.append(f"{kind}\t{limit.rule}\t{limit.inferred}")
+            elif limit.fitted:
+                fitted.append(f"{kind}\t{limit.rule}\t{limit.evidence or limit.source}")
+            elif limit.evidence is None:
+                documented.append(f"{kind}\t{limit.rule}\t{limit.source}")
+    parts = {
+        "Inferred: nothing of compiler 16 says so": inferred,
+        "Documented, but seen in no file or log at hand": documented,
+        "Seen, with a limit that lies between what was mapped and what was refused": fitted,
+    }
+    return "\n".join(f"{title} ({len(lines)})\n" + "\n".join(lines) + "\n" for title, lines in parts.items())
 
 
 def explain(pair: Pair, kind: str) -> str:

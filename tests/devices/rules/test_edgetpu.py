@@ -378,6 +378,15 @@ def test_a_version_that_is_not_parsed_fails_the_whole_model(version: int, rules:
         assert violation.source and violation.remedy
 
 
+def test_every_rule_that_is_not_settled_is_listed(benchmark: SimpleNamespace):
+    lines = benchmark.list_of_rules().splitlines()
+    listed = {tuple(line.split("\t")[:2]) for line in lines if "\t" in line}
+    assert {("TILE", "maps"), ("SUM", "not_over_batch"), ("TRANSPOSE", "two_copies_fit_a_tile")} <= listed
+    assert ("CONV_2D", "maps") not in listed
+    told = {(kind, limit.rule) for kind, row in TABLE.rows.items() for limit in row.limits if limit.inferred}
+    assert told <= listed
+
+
 def test_what_is_only_inferred_is_told():
     seen = judged(ops.same("LOGISTIC", NARROW)).notes
     (inferred,) = set(judged(ops.paired("SUB", WIDE)).notes) - set(seen)

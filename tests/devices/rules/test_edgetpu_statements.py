@@ -1,8 +1,8 @@
 """What edgetpu_compiler said of single operators in other people's logs and files, statement by statement.
 
 None of these models is at hand: their operators are built again with the sizes that the logs, or the layouts of the
-public networks, give them. Some of the statements settled a figure of a rule (its ``evidence`` in ``edgetpu.yaml``), the
-others were only compared.
+public networks, give them. Some settled a figure of a rule (its ``evidence`` in ``edgetpu.yaml``), the others were only
+compared.
 """
 
 from __future__ import annotations

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edgekit.cli.apps import JsonOption, TargetsDirOption
 from edgekit.cli.model_flags import ShapeOption, WeightsOption
 from edgekit.cli.terminal import answer, answer_json
-from edgekit.errors import EdgekitError, ExcludedError, InputError, from_dict
+from edgekit.errors import EdgekitError, InputError, from_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from edgekit.checks.measurement import Verdict
     from edgekit.cli.jobs import Jobs
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edgekit.devices.latency import Estimate
     from edgekit.devices.placement import Placement
     from edgekit.graph import Graph
+    from edgekit.planning.checking import Written
 
 FOLDER = Path("edgekit-out") / "check"
 
@@ -38,6 +39,20 @@ MinMacsOption = Annotated[
     str | None, typer.Option("--min-mapped-macs", metavar="SHARE", help="Exit 1 below this share of MACs there.")
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="What is not known ends with exit 6.")]
+StepOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--step",
+        metavar="NAME[:OPTION=VALUE]",
+        help="Judge the model as this step would leave it, before the rest of the route. Repeatable, in order.",
+    ),
+]
+CompiledFromOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--compiled-from", metavar="FILE", help="Of a compiled file: what it was made from, to tell what was mapped."
+    ),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option(
@@ -49,6 +64,8 @@ OutOption = Annotated[
 def check(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file, or file.py:NAME.")],
     target: TargetOption,
+    step: StepOption = None,
+    compiled_from: CompiledFromOption = None,
     min_mapped: MinMappedOption = None,
     min_mapped_macs: MinMacsOption = None,
     strict: StrictOption = False,
@@ -61,24 +78,29 @@ def check(
     """Show whether a device runs a model, all of it, and where each operator goes: on the accelerator or not, and why.
 
     A file in the target's own format is judged as it is. Any other is converted first, without samples, and judged as
-    if it were quantized where the target wants that.
+    if it were quantized where the target wants that. A file that the device's compiler made shows what it did. With
+    --step a remedy is tried: the model is judged as that step leaves it.
 
     \b
     Examples:
       edgekit check model.onnx --target coral
       edgekit check net.py:build --weights net.safetensors --shape 1x3x224x224 --target coral
       edgekit check model_int8.tflite --target coral --min-mapped 95% --min-mapped-macs 99%
+      edgekit check model.onnx --target coral --step onnx_replace_activations --step onnx_pool_means
+      edgekit check model_edgetpu.tflite --target coral
     """
     from edgekit.cli.model_flags import Flags
     from edgekit.cli.placement import check_document, check_text
     from edgekit.devices import load_profiles
+    from edgekit.planning.checking import choose_precision
 
     limits = _limits(min_mapped, min_mapped_macs)
     profiles = load_profiles(targets_dir)
     name, _, precision = target.partition("/")
     profile = profiles.find(name)
     flags = Flags(model=model, weights=weights, shape=tuple(shape or ()))
-    judged = _judge(flags, profile, _precision(profile, precision), profiles, out)
+    question = Question(flags, profile, choose_precision(profile, precision), parse_steps(step or ()), compiled_from)
+    judged = _judge(question, profiles, out)
     judged = replace(judged, verdicts=_judge_limits(judged.judgement, limits), strict=strict)
     if as_json:
         answer_json(check_document(judged))
@@ -88,8 +110,21 @@ def check(
 
 
 @dataclass(frozen=True)
+class Question:
+    """What is asked: the model as the flags name it, the device, the steps of ``--step`` as a recipe writes them, and
+    the file that a compiled one was made from."""
+
+    flags: Flags
+    profile: Profile
+    precision: str
+    steps: tuple[Written, ...] = ()
+    compiled_from: Path | None = None
+
+
+@dataclass(frozen=True)
 class Checked:
-    """A model, the file that was judged, and what came of it."""
+    """A model, the file that was judged, and what came of it. ``steps`` are those that led to the file; ``next`` is the
+    command that tries the steps that remedies name (None: none, or none that apply to this model)."""
 
     model: str
     profile: Profile
@@ -100,6 +135,8 @@ class Checked:
     verdicts: tuple[Verdict, ...] = ()
     strict: bool = False
     latency: Estimate | None = None
+    steps: tuple[str, ...] = ()
+    next: str | None = None
 
     @property
     def exit_code(self) -> int:
@@ -151,35 +188,43 @@ def _judge_limits(judgement: Judgement, limits: Mapping[str, float]) -> tuple[Ve
     return tuple(found)
 
 
-def _precision(profile: Profile, named: str) -> str:
-    """The precision that is meant (ExcludedError with the reason where the profile has none of that name)."""
-    if not named:
-        return profile.default_precision
-    if named in profile.routes:
-        return named
-    fact = profile.excluded.get(named)
-    known = ", ".join(profile.routes)
-    why = f"{fact.value} ({fact.source})" if fact is not None and fact.known else f"its profile lists {known}"
-    raise ExcludedError(
-        f"{profile.title} has no precision {named}: {why}",
-        where=f"--target {profile.name}/{named}",
-        remedy=f"ask for {' or '.join(f'{profile.name}/{name}' for name in profile.routes)}",
-        code="excluded_precision",
-    )
+def parse_steps(texts: Sequence[str]) -> tuple[Written, ...]:
+    """``NAME`` or ``NAME:OPTION=VALUE,OPTION=VALUE`` of ``--step``; a value is YAML.
+
+    Raises:
+        InputError: no such step (UnknownName), or an option without a value.
+    """
+    from edgekit.documents import resolve_scalar
+    from edgekit.steps import STEPS
+
+    found: list[Written] = []
+    for text in texts:
+        name, _, told = text.partition(":")
+        STEPS.get(name)
+        pairs = [pair.partition("=") for pair in told.split(",") if pair]
+        if any(not option or not separator for option, separator, _ in pairs):
+            raise InputError(f"--step {text} is no step", remedy="write NAME, or NAME:OPTION=VALUE", code="usage")
+        found.append({name: {option: resolve_scalar(value) for option, _, value in pairs}})
+    return tuple(found)
 
 
-def _judge(
-    flags: Flags, profile: Profile, precision: str, profiles: Mapping[str, Profile], out: Path | None
-) -> Checked:
+def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None) -> Checked:
     """Convert what has to be, describe it, and judge it."""
     from edgekit.cli.chains import format_of
     from edgekit.cli.jobs import Jobs
     from edgekit.cli.model_flags import parse_shapes
     from edgekit.devices.judge import judge_graph
     from edgekit.devices.latency import estimate
+    from edgekit.planning.checking import is_compiled_for, steps_to_judged
 
+    flags, profile, precision = question.flags, question.profile, question.precision
     assert flags.model is not None
-    steps = steps_to_judged(profile, precision, format_of(flags.model))
+    given = format_of(flags.model)
+    compiled = is_compiled_for(profile, precision, given) and not question.steps
+    if question.compiled_from is not None and not compiled:
+        message = f"{flags.model} is no compiled file, so that --compiled-from means nothing"
+        raise InputError(message, remedy="leave it out", code="usage")
+    steps = [] if compiled else steps_to_judged(profile, precision, given, question.steps)
     path = _convert(flags, steps, profiles, out) if steps else None
     with Jobs() as jobs:
         if path is None:
@@ -193,9 +238,65 @@ def _judge(
         def ask(predicted: Placement) -> Placement:
             return ask_compiler(jobs, profile, judged, predicted)
 
-        judgement = judge_graph(graph, profile, precision=precision, converted=path is not None, ask=ask)
-    latency = estimate(graph, profile, judgement.placement, precision=precision)
-    return Checked(flags.model, profile, precision, judged, artifact.format, judgement, latency=latency)
+        if compiled:
+            judgement = _judge_compiled(jobs, question, graph)
+        else:
+            judgement = judge_graph(graph, profile, precision=precision, converted=path is not None, ask=ask)
+    latency = None if compiled else estimate(graph, profile, judgement.placement, precision=precision)
+    names = tuple(name for written in steps for name in written)
+    further = _next_command(question, judgement, given, names)
+    return Checked(
+        flags.model, profile, precision, judged, artifact.format, judgement, latency=latency, steps=names, next=further
+    )
+
+
+def _judge_compiled(jobs: Jobs, question: Question, graph: Graph) -> Judgement:
+    """What a compiled file shows, with the file that it was made from if that was named.
+
+    Raises:
+        InputError: that one is another model.
+    """
+    from edgekit.devices.compiled import belongs, judge_compiled
+
+    if question.compiled_from is None:
+        return judge_compiled(graph, question.profile)
+    source = jobs.describe(jobs.read_model(question.compiled_from))
+    if not belongs(graph, source):
+        raise InputError(
+            f"{question.flags.model} was not compiled from {question.compiled_from}",
+            where="--compiled-from",
+            remedy="its inputs and outputs, or operators that are left in it, are others; name the file it came from",
+            code="other_model",
+        )
+    return judge_compiled(graph, question.profile, source)
+
+
+def _next_command(question: Question, judgement: Judgement, given: str, done: Sequence[str]) -> str | None:
+    """The command that judges the model with the steps that its remedies name; None where they name none that apply."""
+    import shlex
+
+    from edgekit.planning.checking import applicable, remedy_steps
+
+    flags, profile, precision = question.flags, question.profile, question.precision
+    named = applicable(remedy_steps(judgement.placement, done), profile, precision, given)
+    if not named:
+        return None
+    words = ["edgekit", "check", str(flags.model)]
+    words += ["--weights", str(flags.weights)] if flags.weights is not None else []
+    words += [word for shape in flags.shape for word in ("--shape", shape)]
+    asked = profile.name if precision == profile.default_precision else f"{profile.name}/{precision}"
+    words += ["--target", asked]
+    tried = [_step_text(written) for written in question.steps]
+    return shlex.join([*words, *(word for text in (*tried, *named) for word in ("--step", text))])
+
+
+def _step_text(written: Written) -> str:
+    """As ``parse_steps`` reads it."""
+    import json
+
+    ((name, options),) = written.items()
+    told = ",".join(f"{option}={json.dumps(value)}" for option, value in options.items())
+    return f"{name}:{told}" if told else name
 
 
 def ask_compiler(jobs: Jobs, profile: Profile, model: Path, predicted: Placement) -> Placement:
@@ -239,49 +340,7 @@ def _keep(program: str, model: Path, text: str) -> Path:
     return there
 
 
-def steps_to_judged(profile: Profile, precision: str, given: str) -> list[dict[str, Any]]:
-    """The exact steps of the profile's route, as a recipe writes them, from the format of the model to the format that
-    the profile's rules read (without rules: to where the route first compresses); none for a file in the target's own
-    format, which is judged as it is.
-
-    Raises:
-        InputError: the file is compiled already.
-        ExcludedError: no step of the route takes the model's format, or the rules read none that the route makes.
-    """
-    from edgekit.devices.judge import judges
-    from edgekit.steps import STEPS
-
-    wanted = judges(profile)
-    if given == "edgetpu":
-        raise InputError(
-            "the file is compiled already, and no longer says what its operators were",
-            remedy="check the file that it was compiled from; `edgekit inspect` shows what is inside this one",
-            code="compiled_already",
-        )
-    if given == wanted or (wanted is None and given in (profile.formats.value or [])):
-        return []
-    route = [(use, STEPS.get(use.step)) for use in profile.routes[precision]]
-    start = next((place for place, (_, step) in enumerate(route) if step.accepts == given), len(route))
-    taken, reached = [], 0
-    for use, step in route[start:]:
-        if not step.exact:
-            break
-        taken.append({use.step: dict(use.options)})
-        if wanted is None or step.produces == wanted:
-            reached = len(taken)
-    if not reached and not (wanted is None and start < len(route)):
-        steps = " -> ".join(use.step for use, _ in route)
-        raise ExcludedError(
-            f"{profile.title} cannot be checked with a model in the format {given}: "
-            f"no exact step of its route leads from there to {wanted or 'what it loads'}",
-            where=f"the route {steps}",
-            remedy=f"check a model in the format {wanted or route[0][1].accepts}",
-            code="no_route",
-        )
-    return taken[:reached]
-
-
-def _convert(flags: Flags, steps: list[dict[str, Any]], profiles: Mapping[str, Profile], out: Path | None) -> Path:
+def _convert(flags: Flags, steps: Sequence[Written], profiles: Mapping[str, Profile], out: Path | None) -> Path:
     """The converted file, by the engine (cached), in ``out``; nothing is measured."""
     from edgekit.cli.model_flags import make_recipe
     from edgekit.cli.progress import show_progress
@@ -289,7 +348,7 @@ def _convert(flags: Flags, steps: list[dict[str, Any]], profiles: Mapping[str, P
     from edgekit.engine.settings import Settings
     from edgekit.planning.build import build_plan
 
-    recipe = make_recipe(flags, {"steps": steps}, profiles)
+    recipe = make_recipe(flags, {"steps": list(steps)}, profiles)
     plan = build_plan(recipe, profiles, evaluate=False)
     settings = Settings(out=out or FOLDER / plan.name, evaluate=False)
     with show_progress() as listen:

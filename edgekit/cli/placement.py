@@ -51,6 +51,8 @@ def check_document(checked: Checked) -> dict[str, Any]:
         "transposes": placement.transposes,
         "violations": [_violation(violation) for violation in placement.violations],
         "verdict": placement.verdict(),
+        "steps": list(checked.steps),
+        "next": checked.next,
         "gates": [verdict.to_dict() for verdict in checked.verdicts],
         "notes": list(placement.notes),
         "exit_code": checked.exit_code,
@@ -58,21 +60,26 @@ def check_document(checked: Checked) -> dict[str, Any]:
 
 
 def check_text(checked: Checked) -> str:
-    """The same for a reader; the last line is for grep."""
+    """The same for a reader; the line of the verdict is for grep, and the last one for the reader's shell."""
     operators = checked.judgement.placement.operators
+    listed = checked.judgement.placement.listed
     parts = [
         f"{checked.model} on {checked.profile.name}/{checked.precision} ({checked.profile.title})",
         pairs(_facts(checked), indent="  "),
         _table(operators),
-        _reasons("rejected", "rejected, for a reason of their own", operators),
+        _reasons("rejected", "rejected, for a reason of their own" if listed else "left to the CPU", operators),
         _reasons("downstream", "not there only because of others", operators),
         _reasons("host", "the CPU's part by nature", operators),
         _reasons("unknown", "not known", operators),
         _violations(checked.judgement.placement.violations),
         "\n".join(f"note: {note}" for note in checked.judgement.placement.notes),
-        _last_line(checked),
+        "\n".join(line for line in (_last_line(checked), _next(checked)) if line),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _next(checked: Checked) -> str:
+    return f"next, with the steps that its remedies name: {checked.next}" if checked.next else ""
 
 
 def _operator(placed: Placed) -> dict[str, Any]:
@@ -106,10 +113,17 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     totals = placement.totals()
     as_if = ", as if quantized to 8-bit integers" if judgement.assumed_quantized else ""
     told = "told by the device's compiler" if placement.source == "compiler" else "predicted by edgekit's rules"
+    if not placement.listed:
+        told = "the file itself, as the device's compiler made it"
     if checked.profile.operators.rules is None:
         told = "none: edgekit has no rules for this device"
     rows = [("judged", f"{shown_path(checked.path)} ({checked.format}{as_if})"), ("source", told)]
-    if checked.profile.operators.rules is not None:
+    if checked.steps:
+        rows.insert(1, ("steps", ", ".join(checked.steps)))
+    if not placement.listed:
+        inside = _count(placement.subgraphs or 0, "compiled operator")
+        rows.append(("accelerator", f"{inside}, in which the file does not list what was mapped"))
+    elif checked.profile.operators.rules is not None:
         shares = [f"{totals['accelerator']} of {totals['operators']} operators"]
         if totals["mapped_operators"] is not None:
             shares[0] += f" ({figures.share(totals['mapped_operators'])})"
@@ -261,8 +275,11 @@ def _verdict_text(checked: Checked) -> str:
         found += [_count(len(placement.violations), "violation")] if placement.violations else []
         return f"the device does not run it: {', '.join(found)}"
     if verdict == "fits":
-        host = totals["operators"] - totals["accelerator"]
+        host = sum(placed.cause == "host" for placed in placement.operators)
         return "all of it runs on the accelerator" + (f", {_count(host, 'operator')} at its ends aside" if host else "")
+    if not placement.listed:
+        left = _count(sum(placed.placement == "cpu" for placed in placement.operators), "operator")
+        return f"the compiler left {left} to the CPU, and put all else on the accelerator"
     return f"{totals['accelerator']} of {totals['operators']} operators run on the accelerator, the others on the CPU"
 
 

@@ -48,6 +48,8 @@ class Placement:
 
     ``subgraphs`` counts the parts that run on the accelerator (None: not known), ``transposes`` the operators that only
     change the layout. ``memory`` holds bytes by name, with None where a figure is not known; it never guesses.
+    ``listed`` False: of a compiled file, in which an operator of the accelerator stands for many that it no longer
+    lists, so that there are no shares (but for all, where nothing else is left).
     """
 
     source: Literal["predicted", "compiler"]
@@ -57,11 +59,16 @@ class Placement:
     memory: dict[str, int | None] = field(default_factory=dict)
     violations: tuple[Violation, ...] = ()
     notes: tuple[str, ...] = ()
+    listed: bool = True
 
     def totals(self) -> dict[str, Any]:
         """{operators, accelerator, mapped_operators, mapped_macs, mapped_params}; the last three are shares 0..1, and
         None where there is nothing to take a share of."""
         mapped = [placed for placed in self.operators if placed.placement == "accelerator"]
+        if not self.listed:
+            share = 1.0 if len(mapped) == len(self.operators) else None
+            shares = dict.fromkeys(("mapped_operators", "mapped_macs", "mapped_params"), share)
+            return {"operators": None, "accelerator": None, **shares}
         return {
             "operators": len(self.operators),
             "accelerator": len(mapped),

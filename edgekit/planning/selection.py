@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,9 @@ from edgekit.errors import InputError, UnknownName
 from edgekit.recipe.schema import Recipe
 from edgekit.registry import did_you_mean
 from edgekit.steps import STEPS
+
+#: Steps that change the type of numbers are called after it: ``tflite_int8``, ``onnx_fp16``.
+_ENDS_IN_TYPE = re.compile(r"_([a-z]+\d+)$")
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,8 @@ def _selected(recipe: Recipe, profiles: Mapping[str, Profile], text: str) -> lis
 def _without_target(recipe: Recipe) -> Wanted:
     """What a recipe of steps alone makes: an output called after the format that its last step writes."""
     steps = [STEPS.get(use.step) for use in recipe.steps]
-    lossy = [step.name for step in steps if not step.exact]
-    return Wanted(steps[-1].produces, "", lossy[-1].rpartition("_")[2] if lossy else "fp32")
+    types = [found[1] for step in steps if not step.exact and (found := _ENDS_IN_TYPE.search(step.name))]
+    return Wanted(steps[-1].produces, "", types[-1] if types else "fp32")
 
 
 def find_profile(profiles: Mapping[str, Profile], name: str) -> Profile:

@@ -293,13 +293,6 @@ def test_answer_in_no_known_form_is_kept_and_not_guessed_at(
     assert "Operators: many" in kept.read_text()
 
 
-def test_a_compiled_file(edgekit_command: Command, shared_data: Shared) -> None:
-    file = shared_data("coral/yolov5n-int8_640_edgetpu.tflite")
-    done = edgekit_command("check", file, "-t", "coral")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "compiled already" in done.stderr and "edgekit inspect" in done.stderr
-
-
 def test_recorded_answer_of_the_compiler_as_a_step(
     compiler: Callable[..., dict[str, str | None]], edgekit_command: Command, shared_data: Shared, tmp_path: Path
 ) -> None:

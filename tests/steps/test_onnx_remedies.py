@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
@@ -164,6 +165,18 @@ def test_clip(limits: tuple[float, float], becomes: list[str], tmp_path: Path, r
     made = run_step("onnx_replace_activations", source)
     assert operators(made) == becomes
     assert off(source, made, wide()) == 0
+
+
+def test_names_that_are_taken(tmp_path: Path, run_step: RunStep) -> None:
+    """PyTorch numbers nodes as the step does: of ``act`` it makes ``act_1``, which ONNX Runtime refuses twice."""
+    names = ["act", "act_1", "act_2"]
+    nodes = [helper.make_node("HardSwish", [x], [y], name=name) for name, x, y in zip(names, "xab", "aby", strict=True)]
+    source = save(tmp_path / "source.onnx", nodes)
+    made = run_step("onnx_replace_activations", source)
+    found = [node.name for node in onnx.load(made.path).graph.node]
+    assert len(set(found)) == len(found) == 12
+    onnxruntime.InferenceSession(made.path, providers=["CPUExecutionProvider"])
+    assert off(source, made, wide()) < 2e-5
 
 
 def test_kept_activations(tmp_path: Path, run_step: RunStep) -> None:

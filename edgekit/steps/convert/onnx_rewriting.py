@@ -87,11 +87,17 @@ def replace_nodes(model: Any, rules: Mapping[str, Rule]) -> Counter[str]:
 
 
 def put_nodes(model: Any, nodes: Iterable[Any], scope: Scope) -> None:
-    """Make these the nodes of the model's graph, in place, and add the scope's new constants."""
+    """Make these the nodes of the model's graph, in place, and add the scope's new constants. A new node may be called
+    as another is already (``act_1``, made of ``act``), which ONNX Runtime refuses: the later one gets a new name."""
     copies = [node.SerializeToString(deterministic=True) for node in nodes]  # they live in the list that is emptied
     del model.graph.node[:]
+    seen: set[str] = set()
     for copy in copies:
-        model.graph.node.add().ParseFromString(copy)
+        node = model.graph.node.add()
+        node.ParseFromString(copy)
+        while node.name and node.name in seen:
+            node.name += "_"
+        seen.add(node.name)
     model.graph.initializer.extend(scope.added)
 
 

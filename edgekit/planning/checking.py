@@ -1,0 +1,183 @@
+"""What `edgekit check` converts a model by before it judges it: the exact steps of the target's route, with remedy
+steps among them where they were asked for; and which steps the remedies of a placement name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from edgekit.devices.judge import judges
+from edgekit.devices.placement import Placement
+from edgekit.devices.profile import Profile
+from edgekit.errors import ExcludedError, InputError
+from edgekit.steps import STEPS, Step
+
+#: A step as a recipe writes it: {name: options}.
+Written = dict[str, dict[str, Any]]
+
+
+def choose_precision(profile: Profile, named: str) -> str:
+    """The precision that is meant, the profile's first where none is named.
+
+    Raises:
+        ExcludedError: the profile has none of that name; with the reason.
+    """
+    if not named:
+        return profile.default_precision
+    if named in profile.routes:
+        return named
+    fact = profile.excluded.get(named)
+    known = ", ".join(profile.routes)
+    why = f"{fact.value} ({fact.source})" if fact is not None and fact.known else f"its profile lists {known}"
+    raise ExcludedError(
+        f"{profile.title} has no precision {named}: {why}",
+        where=f"--target {profile.name}/{named}",
+        remedy=f"ask for {' or '.join(f'{profile.name}/{name}' for name in profile.routes)}",
+        code="excluded_precision",
+    )
+
+
+def is_compiled_for(profile: Profile, precision: str, given: str) -> bool:
+    """Whether a file of the format ``given`` is what the device's own compiler writes."""
+    step = profile.compile_step(precision)
+    return step is not None and STEPS.get(step).produces == given
+
+
+def steps_to_judged(profile: Profile, precision: str, given: str, named: Sequence[Written] = ()) -> list[Written]:
+    """The steps from the format of the model to the format that the profile's rules read (without rules: to where the
+    route first compresses); none for a file in the target's own format, which is judged as it is.
+
+    ``named`` steps stand where they would in a recipe's `steps`: where the route first has the format that the first of
+    them takes, before the rest of the route.
+
+    Raises:
+        InputError: the file is compiled already; a named step measures ranges, or takes a format that is not reached.
+        ExcludedError: no step of the route takes the model's format, or the rules read none that the route makes.
+    """
+    wanted = judges(profile)
+    if given in _compiled_formats():
+        raise InputError(
+            f"the file is compiled already, and not for {profile.title}",
+            remedy="check the file that it was compiled from; `edgekit inspect` shows what is inside this one",
+            code="compiled_already",
+        )
+    if not named and (given == wanted or (wanted is None and given in (profile.formats.value or []))):
+        return []
+    own = _own_steps(profile, precision, given, named) if named else []
+    reached = STEPS.get(_name(own[-1])).produces if own else given
+    taken = [*own, *_rest_of_route(profile, precision, reached, wanted, own)]
+    return _with_route_options(profile, precision, taken)
+
+
+def remedy_steps(placement: Placement, applied: Iterable[str] = ()) -> list[str]:
+    """The names of the steps that remedies of a placement name, those of violations first; not those of ``applied``."""
+    texts = [violation.remedy for violation in placement.violations]
+    texts += [placed.remedy for placed in placement.operators]
+    named = [word for text in dict.fromkeys(texts) if text for word in re.findall(r"\w+", text)]
+    done = set(applied)
+    return [name for name in dict.fromkeys(named) if name in STEPS.names() and name not in done]
+
+
+def applicable(names: Iterable[str], profile: Profile, precision: str, given: str) -> list[str]:
+    """Those of the steps that a check of a model of the format ``given`` can take among its own."""
+    found = []
+    for name in names:
+        try:
+            _own_steps(profile, precision, given, [{name: {}}])
+        except InputError:
+            continue
+        found.append(name)
+    return found
+
+
+def _compiled_formats() -> set[str]:
+    """What is written by programs of others: nothing here reads operators out of it."""
+    return {step.produces for step in STEPS if step.programs}
+
+
+def _own_steps(profile: Profile, precision: str, given: str, named: Sequence[Written]) -> list[Written]:
+    """The named steps, after those of the route that lead to what the first of them takes."""
+    steps = [STEPS.get(_name(written)) for written in named]
+    for step in steps:
+        if step.calibrates or step.programs:
+            why = "measures ranges on samples" if step.calibrates else f"runs {', '.join(step.programs)}"
+            raise InputError(
+                f"`{step.name}` {why}, which a check does not do",
+                where=f"--step {step.name}",
+                remedy="name steps that rewrite the model; `edgekit steps list` tells of each",
+                code="unfit_step",
+            )
+    before = _lead_to(profile, precision, given, steps[0])
+    reached = steps[0].accepts
+    for step in steps:
+        if step.accepts != reached:
+            raise _unreached(step, f"the steps before it give {reached}")
+        reached = step.produces
+    return [*before, *named]
+
+
+def _lead_to(profile: Profile, precision: str, given: str, step: Step) -> list[Written]:
+    """The route's steps from ``given`` to the format that ``step`` takes."""
+    if step.accepts == given:
+        return []
+    taken: list[Written] = []
+    reached = given
+    for use in profile.routes[precision]:
+        known = STEPS.get(use.step)
+        if known.accepts != reached or not known.exact:
+            continue
+        taken.append({use.step: dict(use.options)})
+        reached = known.produces
+        if reached == step.accepts:
+            return taken
+    raise _unreached(step, f"the model is {given}")
+
+
+def _unreached(step: Step, why: str) -> InputError:
+    return InputError(
+        f"`{step.name}` takes {step.accepts}, but {why}",
+        where=f"--step {step.name}",
+        remedy=f"check a model in the format {step.accepts}, or the PyTorch model that it came from",
+        code="unfit_step",
+    )
+
+
+def _rest_of_route(
+    profile: Profile, precision: str, given: str, wanted: str | None, done: Sequence[Written]
+) -> list[Written]:
+    """The route's exact steps from ``given`` on, after those that are ``done``, to the format that is judged."""
+    route = [(use, STEPS.get(use.step)) for use in profile.routes[precision]]
+    names = {_name(written) for written in done}
+    first = max((place + 1 for place, (_, step) in enumerate(route) if step.name in names), default=0)
+    places = range(first, len(route))
+    start = next((place for place in places if route[place][1].accepts == given), len(route))
+    taken: list[Written] = []
+    reached = 0
+    for use, step in route[start:]:
+        if not step.exact:
+            break
+        taken.append({use.step: dict(use.options)})
+        if wanted is None or step.produces == wanted:
+            reached = len(taken)
+    arrived = given == wanted or (wanted is None and (start < len(route) or bool(done)))
+    if not reached and not arrived:
+        steps = " -> ".join(use.step for use, _ in route)
+        raise ExcludedError(
+            f"{profile.title} cannot be checked with a model in the format {given}: "
+            f"no exact step of its route leads from there to {wanted or 'what it loads'}",
+            where=f"the route {steps}",
+            remedy=f"check a model in the format {wanted or route[0][1].accepts}",
+            code="no_route",
+        )
+    return taken[:reached]
+
+
+def _with_route_options(profile: Profile, precision: str, written: Iterable[Written]) -> list[Written]:
+    """Named steps that the route has too get its options, but for those they were given."""
+    options = {use.step: dict(use.options) for use in profile.routes[precision]}
+    return [{name: {**options.get(name, {}), **own} for name, own in one.items()} for one in written]
+
+
+def _name(written: Written) -> str:
+    return next(iter(written))

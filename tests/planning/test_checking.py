@@ -1,0 +1,116 @@
+"""Which steps a check takes a model through, with and without steps that a remedy named."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgekit.devices import Profile, load_profiles
+from edgekit.devices.placement import Placed, Placement, Violation
+from edgekit.errors import ExcludedError, InputError
+from edgekit.planning.checking import applicable, choose_precision, is_compiled_for, remedy_steps, steps_to_judged
+
+
+def profile(name: str) -> Profile:
+    return load_profiles().find(name)
+
+
+def names(target: str, given: str, *named: str, precision: str = "") -> list[str]:
+    chosen = profile(target)
+    steps = steps_to_judged(chosen, choose_precision(chosen, precision), given, [{name: {}} for name in named])
+    return [name for step in steps for name in step]
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "named", "expected"),
+    [
+        ("coral", "torch", (), ["torch_to_onnx", "onnx_simplify", "onnx_to_tflite"]),
+        ("coral", "onnx", (), ["onnx_simplify", "onnx_to_tflite"]),
+        ("coral", "tflite", (), []),
+        ("jetson-nano", "torch", (), ["torch_to_onnx", "onnx_simplify"]),
+        ("jetson-nano", "onnx", (), []),
+        # As in a recipe's `steps`: at the place where the route first has the format that the step takes.
+        (
+            "coral",
+            "torch",
+            ("onnx_pool_means",),
+            ["torch_to_onnx", "onnx_pool_means", "onnx_simplify", "onnx_to_tflite"],
+        ),
+        ("coral", "onnx", ("onnx_pool_means",), ["onnx_pool_means", "onnx_simplify", "onnx_to_tflite"]),
+        # One of the route's own may be named, to have a step after it.
+        (
+            "coral",
+            "onnx",
+            ("onnx_simplify", "onnx_pool_means"),
+            ["onnx_simplify", "onnx_pool_means", "onnx_to_tflite"],
+        ),
+        ("jetson-nano", "onnx", ("onnx_replace_activations",), ["onnx_replace_activations", "onnx_simplify"]),
+        ("onnxruntime-cpu", "onnx", ("onnx_pool_means",), ["onnx_pool_means", "onnx_simplify"]),
+    ],
+)
+def test_steps_to_what_is_judged(target: str, given: str, named: tuple[str, ...], expected: list[str]) -> None:
+    assert names(target, given, *named) == expected
+
+
+def test_the_opset_is_that_of_the_targets_route() -> None:
+    """TensorRT 8.2 reads up to opset 13, OpenVINO 2021.4 too; both routes say so."""
+    for target in ("jetson-nano", "ncs2"):
+        chosen = profile(target)
+        for named in ([], [{"onnx_replace_activations": {}}], [{"torch_to_onnx": {}}, {"onnx_pool_means": {}}]):
+            first = steps_to_judged(chosen, chosen.default_precision, "torch", named)[0]
+            assert first["torch_to_onnx"]["opset"] == 13
+    said = steps_to_judged(profile("jetson-nano"), "fp16", "torch", [{"torch_to_onnx": {"opset": 12}}])
+    assert said[0] == {"torch_to_onnx": {"opset": 12}}
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "named", "said"),
+    [
+        ("coral", "tflite", "onnx_pool_means", "takes onnx, but the model is tflite"),
+        ("coral", "onnx", "tflite_int8", "measures ranges"),
+        ("coral", "tflite", "tflite_to_edgetpu", "runs edgetpu_compiler"),
+        ("jetson-nano", "edgetpu", "onnx_pool_means", "compiled already, and not for Jetson Nano"),
+    ],
+)
+def test_steps_that_do_not_fit(target: str, given: str, named: str, said: str) -> None:
+    with pytest.raises(InputError, match=said) as raised:
+        names(target, given, named)
+    assert raised.value.remedy
+
+
+def test_a_format_that_the_route_does_not_take() -> None:
+    with pytest.raises(ExcludedError, match="format tflite"):
+        names("jetson-nano", "tflite")
+
+
+def test_precisions() -> None:
+    assert choose_precision(profile("jetson-nano"), "") == "fp16"
+    assert choose_precision(profile("jetson-nano"), "fp32") == "fp32"
+    with pytest.raises(ExcludedError, match="no 8-bit integer arithmetic"):
+        choose_precision(profile("jetson-nano"), "int8")
+
+
+def test_compiled_files_are_those_of_the_profiles_own_compiler() -> None:
+    assert is_compiled_for(profile("coral"), "int8", "edgetpu")
+    assert is_compiled_for(profile("raspberry-pi-4-coral"), "int8", "edgetpu")
+    assert not is_compiled_for(profile("coral"), "int8", "tflite")
+    assert not is_compiled_for(profile("jetson-nano"), "fp16", "edgetpu")
+
+
+def test_steps_that_remedies_name() -> None:
+    def placed(index: int, remedy: str | None) -> Placed:
+        return Placed(index, "X", "", "cpu", "", "rejected", "", remedy)
+
+    operators = (
+        placed(0, "add the step onnx_pool_means if it is a mean; else the step no_such_step"),
+        placed(1, "add the step onnx_replace_activations"),
+        placed(2, "add the step onnx_pool_means"),
+        placed(3, None),
+    )
+    broken = (Violation("dynamic_shape", "", "fix it (the step onnx_fix_shapes, then onnx_simplify)"),)
+    placement = Placement("predicted", operators, violations=broken)
+    every = ["onnx_fix_shapes", "onnx_simplify", "onnx_pool_means", "onnx_replace_activations"]
+    assert remedy_steps(placement) == every
+    assert remedy_steps(placement, ("onnx_simplify", "onnx_pool_means")) == [every[0], every[3]]
+    coral = profile("coral")
+    assert applicable([*every, "tflite_int8"], coral, "int8", "onnx") == every
+    assert applicable(every, coral, "int8", "tflite") == []

@@ -1,0 +1,206 @@
+"""onnx -> onnx: enlarging that an accelerator refuses for its size or its factor, written so that it is taken.
+
+A large output is made in slices of the channels, which do not know of each other, and joined. Where there are too few
+channels for that, and for bilinear interpolation by a large factor, it becomes a transposed convolution: with weights
+of 1 where pixels are repeated, else with those of the interpolation, behind a border of one pixel that repeats the
+outermost ones. All of them compute the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from pydantic import Field, PositiveInt
+
+from edgekit.artifact import Artifact
+from edgekit.formats.onnx_file import read_model, write_model
+from edgekit.steps import Context, Produced, StepOptions, step
+from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, replace_nodes
+
+_CHANNELS = 4  # slices of channels are multiples of it, to which accelerators fill up
+_WIDEST = 32  # channels of one transposed convolution, whose weights are the square of it
+_MOST_WEIGHTS = 2_000_000
+
+
+class Options(StepOptions):
+    most_elements: PositiveInt = Field(
+        2_097_152,
+        description="an output with more elements (channels counted in fours) is made in parts; the Edge TPU takes "
+        "less than 3,145,728, and that only if they divide evenly among its tiles",
+    )
+    most_factor: PositiveInt = Field(
+        4, description="bilinear enlargement by a larger whole factor becomes a transposed convolution"
+    )
+
+
+@step(
+    "onnx_rewrite_resizes",
+    accepts="onnx",
+    produces="onnx",
+    stack="onnx",
+    version=1,
+    options=Options,
+    exact=True,
+    requires=("onnx",),
+)
+def onnx_rewrite_resizes(context: Context, artifact: Artifact, options: Options) -> Produced:
+    """Make large resizes in parts or by transposed convolution, and bilinear ones by a large factor so too."""
+    model = read_model(artifact.path)
+    done: Counter[str] = Counter()
+
+    def rule(node: Any, scope: Scope) -> list[Any] | None:
+        resize = _read(node, scope)
+        if resize is None:
+            return None
+        parts = math.ceil(resize.elements / options.most_elements)
+        if resize.interpolates and max(resize.factors) > options.most_factor:
+            done["as transposed convolution"] += 1
+            return resize.convolve(options.most_elements)
+        if parts > 1 and resize.fours >= parts:
+            done["in parts"] += 1
+            return resize.divide(parts)
+        if parts > 1 and (resize.interpolates or resize.repeats):
+            done["as transposed convolution"] += 1
+            return resize.convolve(options.most_elements)
+        return None
+
+    replace_nodes(model, {"Resize": rule})
+    path = context.workdir / f"{context.stem}.onnx"
+    write_model(model, path)
+    notes = tuple(f"{count} of Resize {how}" for how, count in sorted(done.items()))
+    return Produced(path, artifact.io, notes)
+
+
+def _read(node: Any, scope: Scope) -> Resize | None:
+    """The node as enlargement of [1, C, H, W] by whole factors (or any resize that leaves the channels alone, factors
+    0), or None."""
+    before, after = scope.shape(node.input[0]), scope.shape(node.output[0])
+    if scope.opset < 13 or before is None or after is None or len(before) != 4 or len(after) != 4:
+        return None
+    if not all(before) or not all(after) or before[:2] != after[:2] or before[0] != 1:
+        return None
+    if attribute_of(node, "axes", None) is not None or not scope.is_float(node.input[0]):
+        return None
+    return Resize(node, scope, tuple(map(int, before[1:])), tuple(map(int, after[1:])))  # type: ignore[arg-type]
+
+
+class Resize:
+    """A resize from [1, C, H, W], with what may take its place."""
+
+    def __init__(self, node: Any, scope: Scope, before: tuple[int, ...], after: tuple[int, ...]) -> None:
+        self.node, self.scope = node, scope
+        self.channels, self.height, self.width = before
+        self.tall, self.wide = after[1:]
+        self.nodes: list[Any] = []
+        whole = self.tall % self.height == 0 and self.wide % self.width == 0
+        self.factors = (self.tall // self.height, self.wide // self.width) if whole else (0, 0)
+        self.fours = math.ceil(self.channels / _CHANNELS)
+        self.elements = self.tall * self.wide * self.fours * _CHANNELS
+        self._mode = str(attribute_of(node, "mode", "nearest"))
+        self._places = str(attribute_of(node, "coordinate_transformation_mode", "half_pixel"))
+
+    @property
+    def interpolates(self) -> bool:
+        """Bilinear, each output in the middle of its share of an input: the weights repeat from pixel to pixel."""
+        centred = self._places == "half_pixel" or (
+            self._places == "pytorch_half_pixel" and min(self.tall, self.wide) > 1
+        )
+        smoothed = attribute_of(self.node, "antialias", 0)
+        return self._mode == "linear" and centred and min(self.factors) >= 1 and not smoothed
+
+    @property
+    def repeats(self) -> bool:
+        """Each pixel stands as often as the factors say."""
+        rounding = str(attribute_of(self.node, "nearest_mode", "round_prefer_floor"))
+        asked = (self._places, rounding) == ("asymmetric", "floor") or (
+            self._places == "half_pixel" and rounding.startswith("round")
+        )
+        return self._mode == "nearest" and asked and min(self.factors) >= 1
+
+    def divide(self, parts: int) -> list[Any]:
+        """Slices of the channels, each resized, joined again."""
+        each = math.ceil(self.fours / parts) * _CHANNELS
+        resized = []
+        for first in range(0, self.channels, each):
+            last = min(first + each, self.channels)
+            part = self._slice(self.node.input[0], 1, first, last)
+            resized.append(self._resize(part, last - first))
+        return self._join(resized, 1)
+
+    def convolve(self, most_elements: int) -> list[Any]:
+        """Transposed convolutions of slices of the channels, where it interpolates behind a border, whose copy of the
+        picture is small enough too."""
+        window, pads = np.ones(self.factors), [0, 0]
+        each = min(_WIDEST, self.channels)
+        if self.interpolates:
+            window = np.outer(*(_kernel(factor) for factor in self.factors))
+            pads = [factor + factor // 2 if factor > 1 else 0 for factor in self.factors]
+            fours = most_elements // (2 * _CHANNELS * self.height * self.width)
+            each = min(each, max(fours, 1) * _CHANNELS)
+        each = max(1, min(each, math.isqrt(_MOST_WEIGHTS // window.size)))
+        made = []
+        for first in range(0, self.channels, each):
+            count = min(each, self.channels - first)
+            part = self.node.input[0]
+            part = part if count == self.channels else self._slice(part, 1, first, first + count)
+            part = self._border(part) if self.interpolates else part
+            weights = np.zeros((count, count, *window.shape), self.scope.dtype(self.node.input[0]))
+            weights[range(count), range(count)] = window
+            kept = self.scope.constant(weights, f"{self.node.output[0]}_weights")
+            shape = {"kernel_shape": window.shape, "strides": self.factors, "pads": pads * 2}
+            made.append(self._add("ConvTranspose", [part, kept], **shape))
+        return self._join(made, 1)
+
+    def _border(self, name: str) -> str:
+        """The outermost rows and columns twice, along the axes that are enlarged. Put together as [height, width,
+        channels], which no converter takes for a picture whose axes it has to move."""
+        turned = self._add("Transpose", [name], perm=[0, 2, 3, 1])
+        picture = self._add_batch("Squeeze", turned)
+        for axis, size, factor in ((0, self.height, self.factors[0]), (1, self.width, self.factors[1])):
+            if factor > 1:
+                ends = self._slice(picture, axis, 0, 1), self._slice(picture, axis, size - 1, size)
+                picture = self._add("Concat", [ends[0], picture, ends[1]], axis=axis)
+        return self._add("Transpose", [self._add_batch("Unsqueeze", picture)], perm=[0, 3, 1, 2])
+
+    def _add_batch(self, operator: str, name: str) -> str:
+        if self.scope.opset < 13:
+            return self._add(operator, [name], axes=[0])
+        return self._add(operator, [name, self.scope.constant(np.array([0], np.int64), f"{name}_axes")])
+
+    def _resize(self, name: str, channels: int) -> str:
+        from onnx import helper
+
+        sizes = self.scope.constant(np.array([1, channels, self.tall, self.wide], np.int64), f"{name}_sizes")
+        kept = {each.name: helper.get_attribute_value(each) for each in self.node.attribute}
+        kept.pop("keep_aspect_ratio_policy", None)
+        return self._add("Resize", [name, "", "", sizes], **kept)
+
+    def _slice(self, name: str, axis: int, first: int, last: int) -> str:
+        ends = ((first, "first"), (last, "last"), (axis, "axis"))
+        inputs = [self.scope.constant(np.array([value], np.int64), f"{name}_{stem}") for value, stem in ends]
+        return self._add("Slice", [name, *inputs])
+
+    def _join(self, names: list[str], axis: int) -> list[Any]:
+        from onnx import helper
+
+        output = [self.node.output[0]]
+        joined = helper.make_node("Concat", names, output, name=self.node.name, axis=axis)
+        if len(names) == 1:
+            joined = helper.make_node("Identity", names, output, name=self.node.name)
+        return [*self.nodes, joined]
+
+    def _add(self, operator: str, inputs: list[str], **attributes: Any) -> str:
+        from onnx import helper
+
+        made = self.scope.new_name(f"{self.node.output[0]}_{operator.lower()}")
+        self.nodes.append(helper.make_node(operator, inputs, [made], name=made, **attributes))
+        return made
+
+
+def _kernel(factor: int) -> np.ndarray:
+    """The weights with which a pixel goes into its surroundings, 1 - |distance| in pixels; [1] for a factor of 1."""
+    taps = np.arange(2 * factor - factor % 2)
+    return 1 - np.abs((taps - factor // 2 + 0.5) / factor - 0.5)

@@ -1,0 +1,118 @@
+"""Resizes in parts, or as transposed convolution: the same picture to float rounding, and others left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+from edgekit.artifact import Artifact
+
+from ..onnx_models import Node, apply, check_equal, operators, save
+
+BILINEAR = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+REPEATED = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+
+
+def rewrite(source: Artifact, folder: Path, **options: object) -> Artifact:
+    return apply("onnx_rewrite_resizes", source, folder, **options)
+
+
+def resize(**attributes: object) -> list[Node]:
+    return [helper.make_node("Resize", ["x", "", "scales"], ["y"], name="resize", **attributes)]
+
+
+def scales(*factors: float) -> np.ndarray:
+    return np.array([1, 1, *factors], np.float32)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    channels=st.integers(1, 9),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    factors=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    kind=st.sampled_from([BILINEAR, REPEATED, {"mode": "nearest"}]),
+    most=st.integers(20, 4000),
+    opset=st.sampled_from([13, 18]),
+)
+def test_every_enlargement(
+    channels: int,
+    height: int,
+    width: int,
+    factors: tuple[int, int],
+    kind: dict[str, str],
+    most: int,
+    opset: int,
+    tmp_path: Path,
+) -> None:
+    shape = (1, channels, height, width)
+    source = save(tmp_path / "source.onnx", resize(**kind), shape, opset=opset, scales=scales(*factors))
+    made = rewrite(source, tmp_path / "made", most_elements=most)
+    if kind is BILINEAR and max(factors) > 4:
+        assert "ConvTranspose" in operators(made)
+    check_equal(source, made, shape, rounding=kind is BILINEAR)
+
+
+def test_slices_of_channels(tmp_path: Path) -> None:
+    source = save(tmp_path / "s.onnx", resize(**BILINEAR), (1, 10, 4, 4), scales=scales(2, 2))
+    made = rewrite(source, tmp_path / "made", most_elements=12 * 64 - 1)
+    assert operators(made) == ["Slice", "Resize", "Slice", "Resize", "Concat"]
+    check_equal(source, made, (1, 10, 4, 4), rounding=False)
+    assert operators(rewrite(source, tmp_path / "whole", most_elements=12 * 64)) == ["Resize"]
+
+
+def test_too_few_channels_for_slices(tmp_path: Path) -> None:
+    source = save(tmp_path / "b.onnx", resize(**BILINEAR), (1, 3, 6, 4), scales=scales(2, 2))
+    made = rewrite(source, tmp_path / "bilinear", most_elements=200)
+    assert operators(made)[-2:] == ["ConvTranspose", "Identity"]
+    source = save(tmp_path / "n.onnx", resize(**REPEATED), (1, 3, 6, 4), scales=scales(2, 2))
+    made = rewrite(source, tmp_path / "nearest", most_elements=200)
+    assert operators(made) == ["ConvTranspose", "Identity"]
+    check_equal(source, made, (1, 3, 6, 4), rounding=False)
+
+
+def test_a_large_factor(tmp_path: Path) -> None:
+    """With a border, in slices of at most 32 channels."""
+    source = save(tmp_path / "s.onnx", resize(**BILINEAR), (1, 40, 5, 3), scales=scales(8, 5))
+    made = rewrite(source, tmp_path / "made")
+    slice_ = [
+        "Slice",
+        "Transpose",
+        "Squeeze",
+        *["Slice", "Slice", "Concat"] * 2,
+        "Unsqueeze",
+        "Transpose",
+        "ConvTranspose",
+    ]
+    assert operators(made) == [*slice_, *slice_, "Concat"]
+    check_equal(source, made, (1, 40, 5, 3))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+        {"mode": "linear", "coordinate_transformation_mode": "asymmetric"},
+        {"mode": "cubic"},
+        {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "round_prefer_floor"},
+    ],
+    ids=str,
+)
+def test_what_stays(kind: dict[str, str], tmp_path: Path) -> None:
+    """Other ways of resizing: no convolution does the same, slices of the channels do."""
+    source = save(tmp_path / "s.onnx", resize(**kind), (1, 4, 6, 4), scales=scales(8, 8))
+    assert operators(rewrite(source, tmp_path / "stays", most_elements=100)) == ["Resize"]
+    source = save(tmp_path / "c.onnx", resize(**kind), (1, 8, 6, 4), scales=scales(8, 8))
+    made = rewrite(source, tmp_path / "channels", most_elements=8 * 48 * 32 // 2)
+    assert operators(made) == ["Slice", "Resize", "Slice", "Resize", "Concat"]
+    check_equal(source, made, (1, 8, 6, 4))
+
+
+def test_factors_that_are_not_whole(tmp_path: Path) -> None:
+    source = save(tmp_path / "s.onnx", resize(**BILINEAR), (1, 3, 6, 4), scales=scales(6.5, 8))
+    assert operators(rewrite(source, tmp_path / "made", most_elements=100)) == ["Resize"]

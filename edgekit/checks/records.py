@@ -118,6 +118,8 @@ class ReferenceWriter:
                 raise StepError(
                     f"the source model's output `{name}` changes from sample to sample: {error}",
                     where=name,
+                    remedy="only outputs of one size can be compared: make the files with --no-eval, or give a model "
+                    "that ends before it selects (NMS)",
                     code="outputs_differ",
                 ) from error
             self._digest.update(np.ascontiguousarray(array).data)

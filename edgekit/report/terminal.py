@@ -19,9 +19,8 @@ def render(report: dict[str, Any], folder: Path, *, recipe: str | None = None, c
         parts[0] += f"\n{SIMULATED}"
     if estimates := latency_estimates(report):
         parts.append("\n".join(estimates))
-    files = [output["artifact"]["path"] for output in report["outputs"] if output["artifact"]]
-    if files:
-        parts.append("\n".join(str(folder / file) for file in files))
+    if files := made_files(report, folder):
+        parts.append("\n".join(files))
     for failure in find_failures(report, folder, recipe):
         lines = [f"{failure.output}: {failure.summary}", *(() if failure.told else failure.figures)]
         if failure.command:
@@ -32,6 +31,18 @@ def render(report: dict[str, Any], folder: Path, *, recipe: str | None = None, c
         parts.append("\n".join(unmeasured))
     parts.append(last_line(report, folder))
     return "\n\n".join(parts) + "\n"
+
+
+def made_files(report: dict[str, Any], folder: Path) -> list[str]:
+    """The path of each output's file, and of the tail that the host has to run after it."""
+    found = []
+    for output in report["outputs"]:
+        artifact = output["artifact"]
+        if artifact:
+            found.append(str(folder / artifact["path"]))
+            if artifact.get("tail"):
+                found.append(f"{folder / artifact['tail']['path']}, which the host runs after it")
+    return found
 
 
 def last_line(report: dict[str, Any], folder: Path) -> str:

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,29 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     made = Tiny(tmp_path_factory.mktemp("tiny"))
     write_tiny(made.folder)
     return made
+
+
+@pytest.fixture
+def compiler(tmp_path: Path) -> Callable[..., dict[str, str | None]]:
+    """An edgetpu_compiler on PATH that prints a text and gives a compiled file; the environment that has it."""
+
+    def install(text: str, compiled: Path | None = None) -> dict[str, str | None]:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        (folder / "said.txt").write_text(text)
+        lines = [
+            f"#!{sys.executable}",
+            "import pathlib, shutil, sys",
+            "out, model = pathlib.Path(sys.argv[sys.argv.index('-o') + 1]), pathlib.Path(sys.argv[-1])",
+            f"print(pathlib.Path({str(folder / 'said.txt')!r}).read_text())",
+        ]
+        if compiled is not None:
+            lines.append(f"shutil.copy({str(compiled)!r}, out / (model.stem + '_edgetpu.tflite'))")
+        (folder / "edgetpu_compiler").write_text("\n".join(lines) + f"\nsys.exit({int(compiled is None)})\n")
+        (folder / "edgetpu_compiler").chmod(0o755)
+        return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+    return install
 
 
 def write_tiny(folder: Path) -> None:

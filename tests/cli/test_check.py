@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -226,29 +224,6 @@ def test_wrong_command_lines(words: list[str], said: str, tiny: Any, edgekit_com
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert said in done.stderr
-
-
-@pytest.fixture
-def compiler(tmp_path: Path) -> Callable[..., dict[str, str | None]]:
-    """An edgetpu_compiler on PATH that prints a text and gives a compiled file; the environment that has it."""
-
-    def install(text: str, compiled: Path | None = None) -> dict[str, str | None]:
-        folder = tmp_path / "bin"
-        folder.mkdir()
-        (folder / "said.txt").write_text(text)
-        lines = [
-            f"#!{sys.executable}",
-            "import pathlib, shutil, sys",
-            "out, model = pathlib.Path(sys.argv[sys.argv.index('-o') + 1]), pathlib.Path(sys.argv[-1])",
-            f"print(pathlib.Path({str(folder / 'said.txt')!r}).read_text())",
-        ]
-        if compiled is not None:
-            lines.append(f"shutil.copy({str(compiled)!r}, out / (model.stem + '_edgetpu.tflite'))")
-        (folder / "edgetpu_compiler").write_text("\n".join(lines) + f"\nsys.exit({int(compiled is None)})\n")
-        (folder / "edgetpu_compiler").chmod(0o755)
-        return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
-
-    return install
 
 
 def test_recorded_answer_of_the_compiler_replaces_the_prediction(

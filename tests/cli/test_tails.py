@@ -190,6 +190,33 @@ def test_the_report_names_the_tail(made: Made) -> None:
     assert all(steps[id]["measurement"]["sqnr_db"] > 60 for id in ("onnx_cut_tail", "onnx_to_tflite"))
 
 
+def test_a_compiled_file_keeps_it(
+    made: Made,
+    compiler: Callable[..., dict[str, str | None]],
+    shared_data: Callable[[str], Path],
+    edgekit_command: Command,
+    tmp_path: Path,
+) -> None:
+    """``compile: true`` with a recorded compiler, whose file is another network's: only the tail is looked at."""
+    coral = shared_data("coral")
+    log = (coral / "yolov5n-int8_640_edgetpu.log").read_text()
+    text = f"Model compiled successfully in 9 ms.\n{log}\nCompilation succeeded!"
+    env = compiler(text, coral / "yolov5n-int8_640_edgetpu.tflite")
+    recipe = made.folder / "compiled.yaml"
+    steps = "onnx_simplify, onnx_cut_tail"
+    recipe.write_text(
+        RECIPE.format(name="cut", steps=steps, targets="coral").replace("[coral]", "{coral: {compile: true}}")
+    )
+    done = edgekit_command("run", recipe, "--out", tmp_path / "out", env=env)
+    assert done.returncode == 0, done.stderr
+    (output,) = json.loads((tmp_path / "out/report.json").read_text())["outputs"]
+    assert output["artifact"]["format"] == "edgetpu"
+    tail = tmp_path / "out" / output["artifact"]["tail"]["path"]
+    assert tail.read_bytes() == made.file("cut", "tail.onnx").read_bytes()
+    before = made.report("cut")["outputs"][0]["measurement"]
+    assert output["measurement"]["sqnr_db"] == before["sqnr_db"], "the file's before the compiler, with the tail"
+
+
 # --- finished files --------------------------------------------------------------------------------------------------
 
 

@@ -445,7 +445,9 @@ def test_remedies_name_steps_that_exist() -> None:
         "onnx_lower_rank",
         "onnx_pool_means",
         "onnx_replace_activations",
+        "onnx_rewrite_resizes",
         "onnx_simplify",
+        "onnx_split_large",
         "onnx_widen_1d",
     }
     assert named <= set(STEPS.names())

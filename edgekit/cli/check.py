@@ -244,7 +244,7 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
             judgement = judge_graph(graph, profile, precision=precision, converted=path is not None, ask=ask)
     latency = None if compiled else estimate(graph, profile, judgement.placement, precision=precision)
     names = tuple(name for written in steps for name in written)
-    further = _next_command(question, judgement, given, names)
+    further = _next_command(question, judgement, given)
     return Checked(
         flags.model, profile, precision, judged, artifact.format, judgement, latency=latency, steps=names, next=further
     )
@@ -271,14 +271,15 @@ def _judge_compiled(jobs: Jobs, question: Question, graph: Graph) -> Judgement:
     return judge_compiled(graph, question.profile, source)
 
 
-def _next_command(question: Question, judgement: Judgement, given: str, done: Sequence[str]) -> str | None:
+def _next_command(question: Question, judgement: Judgement, given: str) -> str | None:
     """The command that judges the model with the steps that its remedies name; None where they name none that apply."""
     import shlex
 
     from edgekit.planning.checking import applicable, remedy_steps
 
     flags, profile, precision = question.flags, question.profile, question.precision
-    named = applicable(remedy_steps(judgement.placement, done), profile, precision, given)
+    tried = [name for written in question.steps for name in written]
+    named = applicable(remedy_steps(judgement.placement, tried), profile, precision, given)
     if not named:
         return None
     words = ["edgekit", "check", str(flags.model)]
@@ -286,8 +287,8 @@ def _next_command(question: Question, judgement: Judgement, given: str, done: Se
     words += [word for shape in flags.shape for word in ("--shape", shape)]
     asked = profile.name if precision == profile.default_precision else f"{profile.name}/{precision}"
     words += ["--target", asked]
-    tried = [_step_text(written) for written in question.steps]
-    return shlex.join([*words, *(word for text in (*tried, *named) for word in ("--step", text))])
+    steps = (*(_step_text(written) for written in question.steps), *named)
+    return shlex.join([*words, *(word for text in steps for word in ("--step", text))])
 
 
 def _step_text(written: Written) -> str:

@@ -48,8 +48,8 @@ def steps_to_judged(profile: Profile, precision: str, given: str, named: Sequenc
     """The steps from the format of the model to the format that the profile's rules read (without rules: to where the
     route first compresses); none for a file in the target's own format, which is judged as it is.
 
-    ``named`` steps stand where they would in a recipe's `steps`: where the route first has the format that the first of
-    them takes, before the rest of the route.
+    ``named`` steps stand where a recipe has them: after the route's own steps of the format that they take (after
+    onnx_simplify, which they rely on). If one of the route's own is among them, they stand in that order.
 
     Raises:
         InputError: the file is compiled already; a named step measures ranges, or takes a format that is not reached.
@@ -108,7 +108,7 @@ def _own_steps(profile: Profile, precision: str, given: str, named: Sequence[Wri
                 remedy="name steps that rewrite the model; `edgekit steps list` tells of each",
                 code="unfit_step",
             )
-    before = _lead_to(profile, precision, given, steps[0])
+    before = _lead_to(profile, precision, given, steps)
     reached = steps[0].accepts
     for step in steps:
         if step.accepts != reached:
@@ -117,21 +117,24 @@ def _own_steps(profile: Profile, precision: str, given: str, named: Sequence[Wri
     return [*before, *named]
 
 
-def _lead_to(profile: Profile, precision: str, given: str, step: Step) -> list[Written]:
-    """The route's steps from ``given`` to the format that ``step`` takes."""
-    if step.accepts == given:
-        return []
+def _lead_to(profile: Profile, precision: str, given: str, named: Sequence[Step]) -> list[Written]:
+    """The route's steps from ``given`` to the format that the named ones take, and those that keep it unless the
+    route's own are among the named."""
+    wanted, names = named[0].accepts, {step.name for step in named}
+    route = [use for use in profile.routes[precision] if STEPS.get(use.step).exact]
+    ordered = any(use.step in names for use in route)
     taken: list[Written] = []
     reached = given
-    for use in profile.routes[precision]:
+    for use in route:
         known = STEPS.get(use.step)
-        if known.accepts != reached or not known.exact:
-            continue
-        taken.append({use.step: dict(use.options)})
-        reached = known.produces
-        if reached == step.accepts:
-            return taken
-    raise _unreached(step, f"the model is {given}")
+        leads = reached != wanted and known.accepts == reached
+        keeps = reached == wanted == known.accepts == known.produces and not ordered
+        if leads or keeps:
+            taken.append({use.step: dict(use.options)})
+            reached = known.produces
+    if reached != wanted:
+        raise _unreached(named[0], f"the model is {given}")
+    return taken
 
 
 def _unreached(step: Step, why: str) -> InputError:

@@ -28,23 +28,29 @@ def names(target: str, given: str, *named: str, precision: str = "") -> list[str
         ("coral", "tflite", (), []),
         ("jetson-nano", "torch", (), ["torch_to_onnx", "onnx_simplify"]),
         ("jetson-nano", "onnx", (), []),
-        # As in a recipe's `steps`: at the place where the route first has the format that the step takes.
+        # Where recipes have them: after onnx_simplify.
         (
             "coral",
             "torch",
-            ("onnx_pool_means",),
-            ["torch_to_onnx", "onnx_pool_means", "onnx_simplify", "onnx_to_tflite"],
+            ("onnx_cut_tail",),
+            ["torch_to_onnx", "onnx_simplify", "onnx_cut_tail", "onnx_to_tflite"],
         ),
-        ("coral", "onnx", ("onnx_pool_means",), ["onnx_pool_means", "onnx_simplify", "onnx_to_tflite"]),
-        # One of the route's own may be named, to have a step after it.
+        ("coral", "onnx", ("onnx_pool_means",), ["onnx_simplify", "onnx_pool_means", "onnx_to_tflite"]),
+        ("jetson-nano", "onnx", ("onnx_replace_activations",), ["onnx_simplify", "onnx_replace_activations"]),
+        ("onnxruntime-cpu", "onnx", ("onnx_pool_means",), ["onnx_simplify", "onnx_pool_means"]),
+        # One of the route's own among them says the order.
         (
             "coral",
-            "onnx",
-            ("onnx_simplify", "onnx_pool_means"),
-            ["onnx_simplify", "onnx_pool_means", "onnx_to_tflite"],
+            "torch",
+            ("onnx_fix_shapes", "onnx_simplify", "onnx_pool_means"),
+            ["torch_to_onnx", "onnx_fix_shapes", "onnx_simplify", "onnx_pool_means", "onnx_to_tflite"],
         ),
-        ("jetson-nano", "onnx", ("onnx_replace_activations",), ["onnx_replace_activations", "onnx_simplify"]),
-        ("onnxruntime-cpu", "onnx", ("onnx_pool_means",), ["onnx_pool_means", "onnx_simplify"]),
+        (
+            "coral",
+            "torch",
+            ("torch_to_onnx", "onnx_pool_means"),
+            ["torch_to_onnx", "onnx_pool_means", "onnx_simplify", "onnx_to_tflite"],
+        ),
     ],
 )
 def test_steps_to_what_is_judged(target: str, given: str, named: tuple[str, ...], expected: list[str]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +13,13 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.artifact import IO, Artifact, Tensor, hash_files
+from edgekit.devices import load_profiles
+from edgekit.devices.judge import judge_graph
+from edgekit.formats import FORMATS
 from edgekit.steps import STEPS, Context
 
 Node = onnx.NodeProto
+CHILD = Path(__file__).parent / "steps" / "onnx2tf_main.py"
 _draw = np.random.default_rng(5)
 
 
@@ -90,3 +97,29 @@ def most_axes(artifact: Artifact) -> int:
 def _sizes(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     sizes = value.type.tensor_type.shape.dim
     return tuple(size.dim_value if size.HasField("dim_value") else None for size in sizes)
+
+
+def to_tflite(paths: list[Path], folder: Path) -> list[Artifact]:
+    """Float TensorFlow Lite, by one child process."""
+    jobs = [{"path": str(path), "folder": str(folder / str(place))} for place, path in enumerate(paths)]
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    command = [sys.executable, "-P", str(CHILD), str(folder / "jobs.json")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    answers = json.loads(done.stdout.splitlines()[-1])
+    assert [answer.get("error") for answer in answers] == [None] * len(paths)
+    return [_tflite(Path(answer["path"]), IO.from_dict(answer["io"])) for answer in answers]
+
+
+def mapped_on_coral(artifact: Artifact) -> float:
+    """The share of operators on Coral, as if the file were quantized."""
+    graph = FORMATS.get("tflite").describe(artifact)
+    found = judge_graph(graph, load_profiles()["coral"], precision="int8", converted=True)
+    assert found.assumed_quantized
+    share = found.placement.totals()["mapped_operators"]
+    assert share is not None
+    return float(share)
+
+
+def _tflite(path: Path, io: IO) -> Artifact:
+    return Artifact(path, "tflite", *hash_files([path]), io)

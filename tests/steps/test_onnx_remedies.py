@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,6 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from edgekit.artifact import IO, Artifact, Tensor, hash_files
-from edgekit.devices import load_profiles
-from edgekit.devices.judge import judge_graph
 from edgekit.devices.rules.edgetpu_table import load_table
 from edgekit.errors import InputError, UnknownName
 from edgekit.formats import FORMATS, Declared
@@ -28,7 +24,8 @@ from edgekit.formats.matching import synthetic_samples
 from edgekit.steps import STEPS
 from edgekit.toolchains import find
 
-CHILD = Path(__file__).with_name("onnx2tf_main.py")
+from ..onnx_models import mapped_on_coral, to_tflite
+
 RunStep = Callable[..., Artifact]
 Sqnr = Callable[..., float]
 SIZES = (1, 7, 6, 6)
@@ -395,28 +392,6 @@ REMEDIES = {
 }
 
 
-def convert(paths: list[Path], folder: Path) -> list[Artifact]:
-    """Float TensorFlow Lite, by one child process."""
-    jobs = [{"path": str(path), "folder": str(folder / str(place))} for place, path in enumerate(paths)]
-    (folder / "jobs.json").write_text(json.dumps(jobs))
-    command = [sys.executable, "-P", str(CHILD), str(folder / "jobs.json")]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    answers = json.loads(done.stdout.splitlines()[-1])
-    assert [answer.get("error") for answer in answers] == [None] * len(paths)
-    return [artifact_of(Path(answer["path"]), IO.from_dict(answer["io"])) for answer in answers]
-
-
-def mapped(artifact: Artifact) -> float:
-    """The share of operators on Coral, as if the file were quantized."""
-    graph = FORMATS.get("tflite").describe(artifact)
-    found = judge_graph(graph, load_profiles()["coral"], precision="int8", converted=True)
-    assert found.assumed_quantized
-    share = found.placement.totals()["mapped_operators"]
-    assert share is not None
-    return float(share)
-
-
 def test_the_mapped_share_rises(
     tmp_path: Path, run_step: RunStep, sqnr: Sqnr, require: Callable[[str, str], None]
 ) -> None:
@@ -428,7 +403,7 @@ def test_the_mapped_share_rises(
     for name, (_, least) in REMEDIES.items():
         assert sqnr(sources[name], cured[name], samples) >= least, name
     paths = [made.path for name in REMEDIES for made in (sources[name], cured[name])]
-    shares = [mapped(made) for made in convert(paths, tmp_path)]
+    shares = [mapped_on_coral(made) for made in to_tflite(paths, tmp_path)]
     assert max(shares[::2]) < 1, "each of them is cut off as it is"
     assert shares[1::2] == [1.0] * len(REMEDIES)
 

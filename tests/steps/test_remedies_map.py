@@ -1,0 +1,130 @@
+"""What a device's rules make of models before and after the steps that cure them, through the real converter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from onnx import helper
+
+from edgekit.artifact import Artifact
+from edgekit.toolchains import find
+
+from ..onnx_models import Node, apply, integers, mapped_on_coral, node, numbers, save, to_tflite
+
+FIRST, LAST = node("Conv", "x", "w", "c"), node("Conv", "a", "v", "y")
+ENLARGED = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+
+
+def turned(given: str, order: list[int], made: str) -> list[Node]:
+    """Reshape to `high`, transpose, reshape to `low`."""
+    return [
+        node("Reshape", given, "high", "r"),
+        node("Transpose", "r", "t", perm=order),
+        node("Reshape", "t", "low", made),
+    ]
+
+
+def sources(folder: Path) -> dict[str, tuple[Artifact, list[str]]]:
+    """{case: (model, the steps that cure it)}."""
+    picture = {"w": numbers(24, 3, 1, 1), "v": numbers(4, 24, 1, 1)}
+    small = {"w": numbers(24, 3, 1, 1), "v": numbers(4, 6, 1, 1)}
+    cases: dict[str, tuple[list[Node], tuple[int, ...], dict[str, np.ndarray], list[str]]] = {
+        "dilated 1-D": (
+            [
+                node("Conv", "x", "w", "c", dilations=[2]),
+                node("Sigmoid", "c", "s"),
+                node("Mul", "c", "s", "a"),
+                node("Conv", "a", "v", "b", strides=[2], group=8),
+                node("ReduceMean", "b", "m", axes=[2], keepdims=0),
+                node("Gemm", "m", "g", "y"),
+            ],
+            (1, 4, 400),
+            {"w": numbers(8, 4, 5), "v": numbers(8, 1, 3), "g": numbers(8, 5)},
+            ["onnx_widen_1d"],
+        ),
+        "detector's head": (
+            [FIRST, *turned("c", [0, 1, 3, 4, 2], "h"), node("Sigmoid", "h", "y")],
+            (1, 3, 13, 13),
+            {"w": numbers(255, 3, 1, 1), "high": integers(1, 3, 85, 13, 13), "low": integers(1, 507, 85)},
+            ["onnx_lower_rank"],
+        ),
+        "channel shuffle": (
+            [FIRST, node("Concat", "c", "c", "d", axis=1), *turned("d", [0, 2, 1, 3, 4], "a"), LAST],
+            (1, 3, 56, 56),
+            {
+                "w": numbers(24, 3, 1, 1),
+                "v": numbers(4, 48, 1, 1),
+                "high": integers(1, 2, 24, 56, 56),
+                "low": integers(1, 48, 56, 56),
+            },
+            ["onnx_convolve_shuffles"],
+        ),
+        "pixel shuffle": (
+            [FIRST, node("DepthToSpace", "c", "a", blocksize=2, mode="CRD"), LAST],
+            (1, 3, 64, 64),
+            small,
+            ["onnx_convolve_shuffles"],
+        ),
+        "pixel shuffle by transposes": (
+            [FIRST, *turned("c", [0, 1, 4, 2, 5, 3], "a"), LAST],
+            (1, 3, 14, 14),
+            {**small, "high": integers(1, 6, 2, 2, 14, 14), "low": integers(1, 6, 28, 28)},
+            ["onnx_lower_rank"],
+        ),
+        "large factor": (
+            [FIRST, helper.make_node("Resize", ["c", "", "scales"], ["a"], name="resize", **ENLARGED), LAST],
+            (1, 3, 33, 33),
+            {**picture, "scales": np.array([1, 1, 8, 8], np.float32)},
+            ["onnx_rewrite_resizes"],
+        ),
+        "large output": (
+            [FIRST, helper.make_node("Resize", ["c", "", "scales"], ["a"], name="resize", **ENLARGED), LAST],
+            (1, 3, 128, 128),
+            {**picture, "scales": np.array([1, 1, 4, 4], np.float32)},
+            ["onnx_rewrite_resizes"],
+        ),
+        "large output of few channels": (
+            [helper.make_node("Resize", ["x", "", "scales"], ["a"], name="resize", mode="nearest"), LAST],
+            (1, 3, 512, 512),
+            {"v": numbers(4, 3, 1, 1), "scales": np.array([1, 1, 2, 2], np.float32)},
+            ["onnx_rewrite_resizes"],
+        ),
+        "many classes": ([node("Gemm", "x", "w", "y")], (1, 4), {"w": numbers(4, 120_000)}, ["onnx_split_large"]),
+        "large transposed convolution": (
+            [node("ConvTranspose", "x", "w", "y", strides=[2, 2])],
+            (1, 1024, 4, 4),
+            {"w": numbers(1024, 512, 2, 2)},
+            ["onnx_split_large"],
+        ),
+        "large head": (
+            [FIRST, node("Reshape", "c", "high", "r"), node("Transpose", "r", "y", perm=[0, 1, 3, 4, 2])],
+            (1, 3, 26, 26),
+            {"w": numbers(255, 3, 1, 1), "high": integers(1, 3, 85, 26, 26)},
+            ["onnx_lower_rank", "onnx_split_large"],
+        ),
+    }  # fmt: skip
+    return {
+        name: (save(folder / f"{place}.onnx", nodes, shape, **constants), steps)
+        for place, (name, (nodes, shape, constants, steps)) in enumerate(cases.items())
+    }
+
+
+def test_the_mapped_share_rises(tmp_path: Path, require: Callable[[str, str], None]) -> None:
+    if find("onnx2tf") is None:
+        require("onnx2tf", "the toolchain is not installed: edgekit toolchain install onnx2tf")
+    given = sources(tmp_path)
+    cured = {}
+    for name, (source, steps) in given.items():
+        made = source
+        for step in steps:
+            made = apply(step, made, tmp_path / f"{source.path.stem}-{step}")
+        cured[name] = made
+    paths = [each.path for name, (source, _) in given.items() for each in (source, cured[name])]
+    shares = [mapped_on_coral(made) for made in to_tflite(paths, tmp_path)]
+    before, after = (dict(zip(given, shares[start::2], strict=True)) for start in (0, 1))
+    whole = {name: share for name, share in after.items() if name != "large head"}
+    assert max(before.values()) <= 0.5
+    assert whole == dict.fromkeys(whole, 1.0)
+    assert after["large head"] > 0.8, "its output has five axes"

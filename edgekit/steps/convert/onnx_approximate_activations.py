@@ -190,14 +190,17 @@ def _softplus_of_mish(tanh: Any, scope: Scope) -> Any | None:
 
 
 def _softplus(node: Any, scope: Scope, *, last: bool, keep_mish: bool) -> list[Any] | None:
-    """max(x, 0) + log(1 + exp(-|x|)), with -|x| = min(x, -x). One that is a part of Mish goes with that."""
+    """max(x, 0) + log(1 + exp(-|x|)), with |x| = max(x, -x): of two computed tensors the smaller has no 8-bit form in
+    the quantizer, the larger has. One that is a part of Mish goes with that."""
     readers = scope.readers.get(node.output[0], [])
     if keep_mish and readers and all(each.op_type == "Tanh" and _softplus_of_mish(each, scope) for each in readers):
         return None
     formula = _start_branching(node, scope, last)
     if formula is None:
         return None
-    below = formula.apply("Min", formula.x, formula.apply("Mul", formula.x, formula.number(-1.0)))
+    minus = formula.number(-1.0)
+    above = formula.apply("Max", formula.x, formula.apply("Mul", formula.x, minus))
+    below = formula.apply("Mul", above, minus)
     bend = _polynomial(formula, formula.apply("Sigmoid", below), _SOFTPLUS)
     formula.apply("Add", formula.apply("Max", formula.x, formula.number(0.0)), bend, last=True)
     return formula.nodes

@@ -18,8 +18,9 @@ SIDE, CLASSES = 32, 5
 class Net:
     """A graph that grows node by node; each call returns the name of what the node gives."""
 
-    def __init__(self, opset: int = 17) -> None:
+    def __init__(self, opset: int = 17, *, computes_sizes: bool = False) -> None:
         self.opset = opset
+        self.computes_sizes = computes_sizes
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self._draw = np.random.default_rng(5)
@@ -56,8 +57,13 @@ class Net:
         return [fine, self.add("Relu", self.conv(fine, 16, 16, stride=2))]
 
     def rows(self, name: str, numbers: int) -> str:
-        """[1, C, H, W] -> [1, H * W, C]."""
-        flat = self.add("Reshape", name, np.array([1, numbers, -1], np.int64))
+        """[1, C, H, W] -> [1, H * W, C]; with ``computes_sizes`` by sizes that are read when it runs, as exporters
+        write them."""
+        sizes: Any = np.array([1, numbers, -1], np.int64)
+        if self.computes_sizes:
+            batch = self.add("Gather", self.add("Shape", name), np.array([0]), axis=0)
+            sizes = self.add("Concat", batch, np.array([numbers]), np.array([-1]), axis=0)
+        flat = self.add("Reshape", name, sizes)
         return str(self.add("Transpose", flat, perm=[0, 2, 1]))
 
     def model(self, **outputs: str) -> ModelProto:
@@ -109,10 +115,10 @@ def _decoded(net: Net, grow: str = "Exp") -> tuple[str, str]:
     return str(boxes), str(scores)
 
 
-def detector(opset: int = 17, grow: str = "Exp") -> ModelProto:
+def detector(opset: int = 17, grow: str = "Exp", *, computes_sizes: bool = False) -> ModelProto:
     """Two levels, anchors, box decoding; boxes in pixels and scores in one output ``detections`` [1, 80, 9]. With
     ``grow`` Sigmoid there is an 8-bit form of every operator."""
-    net = Net(opset)
+    net = Net(opset, computes_sizes=computes_sizes)
     boxes, scores = _decoded(net, grow)
     return net.model(detections=net.add("Concat", boxes, scores, axis=2))
 
@@ -142,6 +148,49 @@ def detector_with_bins() -> ModelProto:
     rows = net.add("Transpose", net.add("Reshape", sides, np.array([1, 4, 80])), perm=[0, 2, 1])
     matrix = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]], np.float32)
     return net.model(boxes=net.add("MatMul", rows, matrix), scores=net.add("Sigmoid", scores))
+
+
+def detector_in_five_axes() -> ModelProto:
+    """Three anchors a cell on axes of their own; sides as (2 * sigmoid) ** 2, as in YOLOv5: ``found`` [1, 240, 9]."""
+    net = Net()
+    levels = []
+    for level, cells in zip(net.levels, (8, 4), strict=True):
+        head = net.add("Reshape", net.conv(level, 3 * (4 + CLASSES), 16), np.array([1, 3, 4 + CLASSES, cells, cells]))
+        shares = net.add("Sigmoid", net.add("Transpose", head, perm=[0, 1, 3, 4, 2]))
+        places, sides, scores = net.add("Split", shares, np.array([2, 2, CLASSES]), outputs=3, axis=4)
+        grid = np.stack(np.meshgrid(np.arange(cells), np.arange(cells)), 2).astype(np.float32)[None, None]
+        centres = net.add("Mul", net.add("Add", net.add("Mul", places, net.numbers(2)), grid), net.numbers(32 / cells))
+        anchor = np.array([[4, 6], [8, 5], [9, 12]], np.float32).reshape(1, 3, 1, 1, 2)
+        sides = net.add("Mul", net.add("Pow", net.add("Mul", sides, net.numbers(2)), net.numbers(2)), anchor)
+        joined = net.add("Concat", centres, sides, scores, axis=4)
+        levels.append(net.add("Reshape", joined, np.array([1, -1, 4 + CLASSES])))
+    return net.model(found=net.add("Concat", *levels, axis=1))
+
+
+def centre_points() -> ModelProto:
+    """A heat map whose peaks are chosen by a pooling and TopK, as in CenterNet: ``scores`` and ``places`` [1, 10]."""
+    net = Net()
+    heat = net.add("Sigmoid", net.conv(net.levels[0], CLASSES, 16))
+    around = net.add("MaxPool", heat, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+    peaks = net.add("Mul", heat, net.add("Cast", net.add("Equal", heat, around), to=TensorProto.FLOAT))
+    flat = net.add("Reshape", peaks, np.array([1, -1]))
+    scores, places = net.add("TopK", flat, np.array([10]), outputs=2)
+    return net.model(scores=scores, places=places)
+
+
+def branches() -> ModelProto:
+    """A choice at run time: if a score is above a half the boxes [1, 4, 8, 8] are enlarged by a constant. Both branches
+    read the heads and the constant from the graph around them."""
+    net = Net()
+    boxes, scores = (net.conv(net.levels[0], channels, 16) for channels in (4, CLASSES))
+    best = net.add("ReduceMax", net.add("Sigmoid", scores), keepdims=0)
+    factor = net.constant(net.numbers(3))
+    sides = {}
+    for name, kind in (("then_branch", "Mul"), ("else_branch", "Sub")):
+        node = helper.make_node(kind, [boxes, factor], [f"{name}_made"])
+        given = helper.make_tensor_value_info(f"{name}_made", TensorProto.FLOAT, [1, 4, 8, 8])
+        sides[name] = helper.make_graph([node], name, [], [given])
+    return net.model(boxes=net.add("If", net.add("Greater", best, np.array(0.5, np.float32)), **sides))
 
 
 def classifier(classes: int, opset: int = 17) -> ModelProto:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from edgekit.artifact import IO, Artifact, Tensor
 from edgekit.formats.onnx_file import read_model, write_model
 from edgekit.steps import Context, Produced, StepOptions, WrittenTail, step
-from edgekit.steps.convert.onnx_cutting import Cut, cut_model
+from edgekit.steps.convert.onnx_cutting import Cut, cut_model, fold_shapes
 from edgekit.steps.convert.onnx_postprocessing import Found, find_postprocessing
 from edgekit.steps.convert.onnx_rewriting import Scope
 
@@ -43,15 +45,14 @@ class Options(StepOptions):
 )
 def onnx_cut_tail(context: Context, artifact: Artifact, options: Options) -> Produced:
     """Cut off float post-processing for the host, so that boxes and scores get scales of their own."""
-    model = read_model(artifact.path)
-    scope = Scope(model)
+    model, scope = _read_folded(artifact.path)
     path = context.workdir / f"{context.stem}.onnx"
     found = Found(options.outputs, "as named")
     if not options.outputs:
         found = find_postprocessing(model, scope, options.softmax_over)
     cut = cut_model(model, scope.tensors, found.cuts) if found.cuts else None
     if cut is None or not cut.moved:
-        write_model(model, path)
+        write_model(read_model(artifact.path), path)
         reason = found.reason if cut is None else "the named tensors are the model's outputs"
         return Produced(path, artifact.io, (f"copied as it is: {reason}",))
     write_model(cut.device, path)
@@ -59,6 +60,13 @@ def onnx_cut_tail(context: Context, artifact: Artifact, options: Options) -> Pro
     write_model(cut.tail, tail)
     device_io, tail_io = _split_io(artifact.io, cut)
     return Produced(path, device_io, (_note(cut, found.reason),), WrittenTail(tail, tail_io))
+
+
+def _read_folded(path: Path) -> tuple[Any, Scope]:
+    """The model with fixed sizes as constants, and its scope."""
+    model = read_model(path)
+    scope = Scope(model)
+    return (model, Scope(model)) if fold_shapes(model, scope.tensors) else (model, scope)
 
 
 def _split_io(io: IO, cut: Cut) -> tuple[IO, IO]:

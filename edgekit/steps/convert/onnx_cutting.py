@@ -45,13 +45,17 @@ class Joint:
 
 
 class Wiring:
-    """Who makes and who reads what in the main graph of a model."""
+    """Who makes and who reads what in the main graph of a model. What the bodies of ``If`` and ``Loop`` read of it is
+    read by the node; their own tensors play no part."""
 
     def __init__(self, model: Any) -> None:
         self.nodes = list(model.graph.node)
-        self.reads = [sorted(read_names([node])) for node in self.nodes]
         self.makers = {name: place for place, node in enumerate(self.nodes) for name in node.output if name}
         self.inputs = {value.name for value in graph_inputs(model)}
+        constants = {tensor.name for tensor in model.graph.initializer}
+        constants |= {tensor.values.name for tensor in model.graph.sparse_initializer}
+        known = self.makers.keys() | self.inputs | constants
+        self.reads = [sorted(read_names([node]) & known) for node in self.nodes]
         self.outputs = [value.name for value in model.graph.output]
         self.readers: dict[str, list[int]] = {}
         for place, names in enumerate(self.reads):
@@ -102,6 +106,25 @@ def cut_model(model: Any, tensors: Tensors, names: Sequence[str]) -> Cut:
     tail = _part(model, [*passed, *moved], [_value(joint.input, joint) for joint in joints], model.graph.output)
     _rename(tail.graph, {joint.name: joint.input for joint in joints if joint.name not in wiring.outputs})
     return Cut(device, tail, joints, tuple(moved))
+
+
+def fold_shapes(model: Any, tensors: Tensors) -> int:
+    """Write constants for the sizes of tensors whose sizes are fixed, in place; how many. A part then needs no tensor
+    of the other for its sizes alone."""
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    folded = 0
+    for node in model.graph.node:
+        shape = tensors.get(node.input[0], ("", None))[1] if node.op_type == "Shape" and node.domain == "" else None
+        if shape is None or None in shape:
+            continue
+        given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+        sizes = np.array(shape[given.get("start", 0) : given.get("end")], np.int64)
+        value = numpy_helper.from_array(sizes)
+        node.CopyFrom(helper.make_node("Constant", [], node.output, name=node.name, value=value))
+        folded += 1
+    return folded
 
 
 def cut_fault(model: Any, tensors: Tensors, name: str) -> str | None:

@@ -95,8 +95,7 @@ class _Search:
         graph = self._model.graph
         found = {tensor.name for tensor in graph.initializer} | {one.values.name for one in graph.sparse_initializer}
         for node, reads in zip(self._wiring.nodes, self._wiring.reads, strict=True):
-            named = [name for name in reads if name]
-            if all(name in found for name in named) and (named or node.op_type == "Constant"):
+            if all(name in found for name in reads) and (reads or node.op_type == "Constant"):
                 found.update(node.output)
         return found
 
@@ -137,7 +136,7 @@ class _Search:
         heads = {name: frozenset({name}) for name in layers}
         for place in self._after:
             node = nodes[place]
-            flowing = [name for name in self._wiring.reads[place] if name and name not in self._constants]
+            flowing = [name for name in self._wiring.reads[place] if name not in self._constants]
             if not all(name in heads for name in flowing):
                 continue
             if set(flowing) <= layers and self._ends_a_layer(node):
@@ -214,7 +213,7 @@ class _Search:
             name
             for place in moved
             for name in reads[place]
-            if name and name not in self._constants and makers.get(name) not in moved
+            if name not in self._constants and makers.get(name) not in moved
         }
         return sorted(found, key=lambda name: (makers.get(name, -1), name))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,10 +105,29 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Handover:
+    """What is still to be done elsewhere with an output's file: shown, never run. MODEL in the command stands for the
+    file without its suffix."""
+
+    title: str
+    command: str | None
+    why: str | None
+    source: str | None
+
+    def command_for(self, file: Path) -> str | None:
+        """The command for that file, as it is run in the file's folder. One that reads no file of its kind stays as it
+        is."""
+        if self.command is None or f"MODEL{file.suffix}" not in self.command:
+            return self.command
+        return self.command.replace("MODEL", shlex.quote(file.stem))
+
+
+@dataclass(frozen=True)
 class Output:
     """What was asked for: ``name`` is ``ENTRY/PRECISION``; ``node`` makes it; ``gates`` judge its artifact.
     ``simulated``: the device runs what a compiler of its own makes of the file, so that figures taken here are not
-    its own. ``device`` is the profile as plain data, where edgekit has rules for what the device makes of the file."""
+    its own. ``device`` is the profile as plain data, where edgekit has rules for what the device makes of the file.
+    ``handover`` is what the profile leaves to others."""
 
     name: str
     entry: str
@@ -117,6 +137,7 @@ class Output:
     gates: dict[str, float] = field(default_factory=dict)
     simulated: bool = False
     device: dict[str, Any] | None = None
+    handover: tuple[Handover, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -197,8 +197,11 @@ class Profile(Written):
 
     def compile_step(self, precision: str) -> str | None:
         """The step that a recipe gets with ``compile: true`` at that precision; None where edgekit has none."""
-        fitting = (one for one in self.handover if not one.precisions or precision in one.precisions)
-        return next((one.step for one in fitting if one.step is not None), None)
+        return next((one.step for one in self.handovers(precision) if one.step is not None), None)
+
+    def handovers(self, precision: str) -> list[Handover]:
+        """What is to be done elsewhere with a file of that precision."""
+        return [one for one in self.handover if not one.precisions or precision in one.precisions]
 
     @property
     def default_precision(self) -> str:

@@ -10,7 +10,7 @@ from edgekit.checks.gates import GATES
 from edgekit.devices.judge import judges
 from edgekit.devices.profile import Profile
 from edgekit.errors import EdgekitError, ExcludedError, InputError, first_exit_code
-from edgekit.plan import Data, DataSource, Node, Output, Plan, Source, TaskUse, add_traits
+from edgekit.plan import Data, DataSource, Handover, Node, Output, Plan, Source, TaskUse, add_traits
 from edgekit.planning.chains import Use, make_chain
 from edgekit.planning.preconditions import (
     check_labels,
@@ -178,10 +178,21 @@ def _output(
         )
     profile = profiles[output.target] if output.target else None
     simulated = profile is not None and profile.toolchain.compiler is not None
+    compiled = entry is not None and entry.compile
     device = None
     if profile is not None and judges(profile) in judged:
         device = profile.model_dump(mode="json", exclude_none=True)
-    return Output(output.name, output.entry, output.target, output.precision, node, gates, simulated, device)
+    handover = () if profile is None else _handover(profile, output.precision, compiled)
+    return Output(output.name, output.entry, output.target, output.precision, node, gates, simulated, device, handover)
+
+
+def _handover(profile: Profile, precision: str, compiled: bool) -> tuple[Handover, ...]:
+    """What is left to be done with the file; ``compiled``: the step that a profile hands over was done on request."""
+    return tuple(
+        Handover(one.title, one.command, one.why.value, one.why.source)
+        for one in profile.handovers(precision)
+        if not (compiled and one.step is not None)
+    )
 
 
 # --- data and task ---------------------------------------------------------------------------------------------------

@@ -11,12 +11,13 @@ from typing import Any
 from edgekit.artifact import Artifact, Tail
 from edgekit.checks.measurement import Measurement, Verdict
 from edgekit.engine.results import NodeResult, OutputResult, RunResult
-from edgekit.plan import Node, Plan
+from edgekit.plan import Handover, Node, Plan
 
 
 def build_report(plan: Plan, result: RunResult, folder: Path) -> dict[str, Any]:
     """The report of a run; paths in it are relative to ``folder``, where it is going to lie."""
     steps = {node.id: node for node in plan.nodes}
+    handovers = {output.name: output.handover for output in plan.outputs}
     source = None
     if result.source is not None:
         source = {
@@ -35,7 +36,7 @@ def build_report(plan: Plan, result: RunResult, folder: Path) -> dict[str, Any]:
             "data": {role: asdict(info) for role, info in sorted(result.data.items())},
             "source": source,
             "nodes": [_node(steps[node.node], node, folder) for node in result.nodes],
-            "outputs": [_output(output, folder) for output in result.outputs],
+            "outputs": [_output(output, handovers.get(output.output, ()), folder) for output in result.outputs],
             "error": _error(result.error, folder),
         }
     )
@@ -71,6 +72,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
                     "precision": output.precision,
                     "node": output.node,
                     "gates": output.gates,
+                    "handover": [asdict(one) for one in output.handover],
                 }
                 for output in plan.outputs
             ],
@@ -100,7 +102,7 @@ def _node(node: Node, result: NodeResult, folder: Path) -> dict[str, Any]:
     }
 
 
-def _output(result: OutputResult, folder: Path) -> dict[str, Any]:
+def _output(result: OutputResult, handover: tuple[Handover, ...], folder: Path) -> dict[str, Any]:
     return {
         "output": result.output,
         "target": result.target,
@@ -114,7 +116,18 @@ def _output(result: OutputResult, folder: Path) -> dict[str, Any]:
         "measurement": _measurement(result.measurement),
         "verdicts": _verdicts(result.verdicts),
         "placement": result.placement,
+        "handover": _handover(result, handover),
     }
+
+
+def _handover(result: OutputResult, handover: tuple[Handover, ...]) -> list[dict[str, Any]]:
+    """What is still to be done elsewhere with a file that is good, by the command that does it in the file's folder."""
+    if result.artifact is None or result.rejected:
+        return []
+    file = result.artifact.path
+    return [
+        {"title": one.title, "command": one.command_for(file), "why": one.why, "source": one.source} for one in handover
+    ]
 
 
 def _artifact(artifact: Artifact | None, folder: Path) -> dict[str, Any] | None:

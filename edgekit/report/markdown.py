@@ -22,6 +22,8 @@ def render(report: dict[str, Any], folder: Path, recipe: str | None = None) -> s
         parts.append(SIMULATED)
     if estimates := latency_estimates(report):
         parts.append("\n".join(f"- {_escape(line)}" for line in estimates))
+    if left := [line for output in report["outputs"] for line in _handover(output)]:
+        parts.append("\n".join(["To be done elsewhere, in the folder of the file:", "", *left]))
     if report["error"]:
         parts.append(f"**The run stopped**: {_escape(report['error']['message'])}")
     parts.extend(_failure(failure) for failure in find_failures(report, folder, recipe))
@@ -35,6 +37,13 @@ def render(report: dict[str, Any], folder: Path, recipe: str | None = None) -> s
 def _data(report: dict[str, Any]) -> str:
     roles = [f"{info['samples']} samples to {role}" for role, info in sorted(report["data"].items())]
     return "".join(f", {role}" for role in roles)
+
+
+def _handover(output: dict[str, Any]) -> list[str]:
+    return [
+        f"- {_escape(output['output'])}: {_escape(one['title'])}" + (f": `{one['command']}`" if one["command"] else "")
+        for one in output["handover"]
+    ]
 
 
 def _failure(failure: Any) -> str:

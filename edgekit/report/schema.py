@@ -93,6 +93,10 @@ OUTPUT = _record(
     lost_at=_nullable(TEXT),
     placement=_nullable(PLACEMENT),
 )
+OUTPUT["properties"]["handover"] = {
+    "type": "array",
+    "items": _record(title=TEXT, command=_nullable(TEXT), why=_nullable(TEXT), source=_nullable(TEXT)),
+}
 SAMPLES = _record(samples=COUNT, sha256=HASH)
 REPORT: Schema = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -21,6 +21,8 @@ def render(report: dict[str, Any], folder: Path, *, recipe: str | None = None, c
         parts.append("\n".join(estimates))
     if files := made_files(report, folder):
         parts.append("\n".join(files))
+    if left := handovers(report):
+        parts.append("\n".join(["to be done elsewhere, in the folder of the file:", *(f"  {line}" for line in left)]))
     for failure in find_failures(report, folder, recipe):
         lines = [f"{failure.output}: {failure.summary}", *(() if failure.told else failure.figures)]
         if failure.command:
@@ -43,6 +45,16 @@ def made_files(report: dict[str, Any], folder: Path) -> list[str]:
             if artifact.get("tail"):
                 found.append(f"{folder / artifact['tail']['path']}, which the host runs after it")
     return found
+
+
+def handovers(report: dict[str, Any]) -> list[str]:
+    """``coral/int8: compile for the Edge TPU: edgetpu_compiler ...`` for what is left to others; each command once."""
+    found: dict[str, str] = {}
+    for output in report["outputs"]:
+        for one in output["handover"]:
+            line = f"{one['title']}: {one['command']}" if one["command"] else one["title"]
+            found.setdefault(line, output["output"])
+    return [f"{output}: {line}" for line, output in found.items()]
 
 
 def last_line(report: dict[str, Any], folder: Path) -> str:

@@ -92,7 +92,8 @@ def main() -> int:
 def list_of_rules() -> str:
     """Every operator and limit of the table that is not settled, by how sure it is: tab-separated lines."""
     inferred, documented, fitted = [], [], []
-    for kind, row in load_table().rows.items():
+    table = load_table()
+    for kind, row in table.rows.items():
         if row.inferred:
             inferred.append(f"{kind}\tmaps\t{row.inferred}")
         elif not row.seen:
@@ -104,6 +105,7 @@ def list_of_rules() -> str:
                 fitted.append(f"{kind}\t{limit.rule}\t{limit.evidence or limit.source}")
             elif limit.evidence is None:
                 documented.append(f"{kind}\t{limit.rule}\t{limit.source}")
+    inferred += [f"{kind}\trefused\t{table.doubt(kind)}" for kind in sorted(table.refused) if table.doubt(kind)]
     parts = {
         "Inferred: nothing of compiler 16 says so": inferred,
         "Documented, but seen in no file or log at hand": documented,

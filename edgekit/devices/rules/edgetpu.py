@@ -74,7 +74,8 @@ def judge(graph: Graph, operator: Operator, table: Table) -> Flag:
             return flag
     if row is None:
         cause = "newer_operator" if operator.type in table.newer else "operator"
-        return Flag("operator", f"{operator.type} does not map", table.remedy(cause, operator.type))
+        doubt = table.doubt(operator.type)
+        return Flag("operator", f"{operator.type} does not map", table.remedy(cause, operator.type), doubt)
     if row.newest is not None and (operator.version or 1) > row.newest:
         reason = f"version {operator.version} of {operator.type} is newer than the compiler takes ({row.newest})"
         return Flag("version", reason, table.remedy("version"))

@@ -6,8 +6,11 @@ scales (where they differ), biases (where there are some) and zero points (where
 bytes each. Output channels are filled up to a multiple of 16, above 64 of 64 (one alone: of 4). Depthwise weights take
 four bytes each. What moves channels off their multiple of four (padding and joining of channels, a reshape that cuts
 them up) is done by such rows too; a softmax whose classes are no multiple of four has masks for them. Constants of
-element-wise operators are laid out for every tile or every position, and are streamed, as are fully-connected weights
-with long inputs. (Compilers 1.0 and 2.0 had no such masks, and 1.0 stored biases that are all zero.)
+element-wise operators are laid out for every tile or every position, and are streamed, as are weights with many inputs
+to each output (google-coral/edgetpu issues 663 and 572, where it is a convolution of 7 x 7 x 576). (Compilers 1.0 and
+2.0 had no such masks, and 1.0 stored biases that are all zero.) These are the bytes in the file; the on-chip memory of
+the compiler's log also counts the copies that layers of fewer than 64 outputs may have in several tiles (768 bytes of a
+convolution to 16 channels: 3 KiB).
 
 Not known: what a transpose takes, and a reshape that joins positions of several channels (both are left out), and how
 recurrent layers are laid out (of which no figure is given).
@@ -28,12 +31,14 @@ _TILES = 16
 #: Bytes of a scale, a bias or a zero point.
 _WORD = 4
 
-#: Fully-connected inputs up to the first were seen cached, from the second on streamed.
+#: Inputs to each output: up to the first were seen cached, from the second on streamed.
 _CACHED_INPUTS, _STREAMED_INPUTS = 4096, 14_400
 #: Used and remaining memory in compiler logs come to 6 to 8 MiB: what is below is cached whole.
 _SURELY_CACHED = 6 << 20
 
 _ELEMENTWISE = frozenset({"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"})
+#: Each output is a sum over a window of all channels.
+_SUMMING = frozenset({"CONV_2D", "FULLY_CONNECTED"})
 #: Leave the channels of what flows through them as they lie.
 _PASSING = frozenset({"LOGISTIC", "QUANTIZE", "RELU", "RELU6", "RELU_N1_TO_1", "TANH"})
 #: Their layout was not worked out.
@@ -69,10 +74,10 @@ def predict_memory(graph: Graph, region: Collection[int]) -> dict[str, int | Non
     for place in sorted(region):
         operator = graph.operators[place]
         known = known and operator.type not in _UNKNOWN
-        inputs = mapped.shape(operator.inputs, 1)[-1:] if operator.type == "FULLY_CONNECTED" else ()
-        settled = settled and not any(_CACHED_INPUTS < size < _STREAMED_INPUTS for size in inputs)
+        inputs = math.prod(mapped.shape(operator.inputs, 1)[1:]) if operator.type in _SUMMING else 0
+        settled = settled and not _CACHED_INPUTS < inputs < _STREAMED_INPUTS
         weights = _align(_weight_bytes(mapped, operator) + _moving_bytes(mapped, operator))
-        streams = any(size >= _STREAMED_INPUTS for size in inputs)
+        streams = inputs >= _STREAMED_INPUTS
         streamed += _constant_bytes(mapped, operator) + (weights if streams else 0)
         resident += 0 if streams else weights
     settled = settled and known and resident <= _SURELY_CACHED

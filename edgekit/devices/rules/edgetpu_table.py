@@ -46,7 +46,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """``statuses`` and ``failures`` are the compiler's own words."""
+    """``statuses`` and ``failures`` are the compiler's own words. ``refusals_seen``: which of the refused operators
+    were seen or reported so, and where; ``refusal_inferred``: why the others are taken for it ("any", and by type)."""
 
     compiler: str
     statuses: dict[str, str]
@@ -56,6 +57,8 @@ class Table:
     innermost: int
     rows: dict[str, Row]
     refused: frozenset[str]
+    refusals_seen: dict[str, str]
+    refusal_inferred: dict[str, str]
     newer: frozenset[str]
     dynamic_unless_constant: dict[str, tuple[int, ...]]
     remedies: dict[str, Any]
@@ -67,6 +70,12 @@ class Table:
         if isinstance(found, dict):
             found = found.get(type_, found.get("any"))
         return found if isinstance(found, str) else None
+
+    def doubt(self, type_: str) -> str | None:
+        """Why an operator that is in no row is taken for refused, where nothing shows it."""
+        if type_ not in self.refused or type_ in self.refusals_seen:
+            return None
+        return self.refusal_inferred.get(type_, self.refusal_inferred["any"])
 
 
 #: Sources that say what the compiler maps; the others show it.
@@ -90,6 +99,8 @@ def load_table() -> Table:
         innermost=stored["rank"]["innermost"],
         rows={name: _read_row(row, sources) for name, row in stored["operators"].items()},
         refused=frozenset(stored["refused"]),
+        refusals_seen={name: sources.get(seen, seen) for name, seen in stored["refusals_seen"].items()},
+        refusal_inferred=stored["refusal_inferred"],
         newer=frozenset(stored["newer"]),
         dynamic_unless_constant={name: tuple(places) for name, places in stored["dynamic_unless_constant"].items()},
         remedies=stored["remedies"],

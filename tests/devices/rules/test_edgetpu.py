@@ -179,6 +179,15 @@ def test_yolov8_with_80_classes(shared_data: Callable[[str], Path]):
     assert told - found == Counter()
 
 
+def test_weights_with_many_inputs_to_an_output_are_streamed():
+    """google-coral/edgetpu issue 572: 3.45 MiB of a convolution over all of a [1, 7, 7, 576] are streamed."""
+    made = ops.options("Conv2D", strideW=1, strideH=1, dilationWFactor=1, dilationHFactor=1, padding=1)
+    parameters = [ops.weights(128, 7, 7, 576), ops.bias(128)]
+    memory = judged(ops.single("CONV_2D", [(1, 7, 7, 576), *parameters], (1, 1, 1, 128), made)).memory
+    assert memory["cached_parameter_bytes"] == 0
+    assert f"{memory['streamed_parameter_bytes'] / 2**20:.2f}" == "3.45"
+
+
 def read_log(shared_data: Callable[[str], Path], name: str) -> Report:
     return parse_report(shared_data(f"coral/logs/{name}.log").read_text())
 
@@ -383,6 +392,8 @@ def test_every_rule_that_is_not_settled_is_listed(benchmark: SimpleNamespace):
     listed = {tuple(line.split("\t")[:2]) for line in lines if "\t" in line}
     assert {("TILE", "maps"), ("SUM", "not_over_batch"), ("TRANSPOSE", "two_copies_fit_a_tile")} <= listed
     assert ("CONV_2D", "maps") not in listed
+    assert ("BATCH_MATMUL", "refused") in listed
+    assert ("LEAKY_RELU", "refused") not in listed
     told = {(kind, limit.rule) for kind, row in TABLE.rows.items() for limit in row.limits if limit.inferred}
     assert told <= listed
 
@@ -393,6 +404,9 @@ def test_what_is_only_inferred_is_told():
     assert inferred.startswith("SUB: its place is inferred")
     (documented,) = set(judged(ops.packed(1)).notes) - set(seen)
     assert documented.endswith(": PACK")
+    (refused,) = set(judged(ops.same("SQRT", NARROW)).notes) & set(judged(ops.same("SQRT", WIDE)).notes) - set(seen)
+    assert refused.startswith("SQRT: its place is inferred")
+    assert judged(ops.same("LEAKY_RELU", NARROW)).notes == seen
 
 
 def test_sizes_that_are_computed_or_free():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,13 +34,34 @@ class Evaluation:
     decides: bool | None = None
 
 
-def node_gates(node: Node) -> dict[str, float]:
-    """The gates that a node is held to where it stands: exactness, and its own."""
-    return {**(EXACT_GATES if is_exact(node) else {}), **node.gates}
+def node_gates(plan: Plan, node: Node, measured: Callable[[str], Measurement | None]) -> dict[str, float]:
+    """The gates that a node is held to where it stands: exactness, and its own. ``measured`` gives another node's
+    measurement, if there is one."""
+    return {**_exact_gates(plan, node, measured), **node.gates}
 
 
-def judge_node(node: Node, measurement: Measurement | None, size: int) -> tuple[Verdict, ...]:
-    return judge(measurement, node_gates(node), bytes=size)
+def _exact_gates(plan: Plan, node: Node, measured: Callable[[str], Measurement | None]) -> dict[str, float]:
+    """What shows that an exact step changed nothing. Measured is the distance to the source, so behind a step that may
+    lose something it is what that lost and a noise of 60 dB at most of its own, one on top of the other."""
+    if not is_exact(node) or node.parent is None:
+        return EXACT_GATES if is_exact(node) else {}
+    if all(is_exact(each) for each in path_to(plan, node.parent)):
+        return EXACT_GATES
+    before = measured(node.parent)
+    if before is None or before.sqnr_db is None:
+        return {}
+    lost = 10 ** (-before.sqnr_db / 20)
+    return {name: -20 * math.log10(lost + 10 ** (-limit / 20)) for name, limit in EXACT_GATES.items()}
+
+
+def judge_node(
+    plan: Plan,
+    node: Node,
+    measurement: Measurement | None,
+    size: int,
+    measured: Callable[[str], Measurement | None],
+) -> tuple[Verdict, ...]:
+    return judge(measurement, node_gates(plan, node, measured), bytes=size)
 
 
 def misses_exactness(node: Node, verdicts: tuple[Verdict, ...]) -> bool:

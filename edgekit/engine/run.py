@@ -124,7 +124,8 @@ class _Run:
             if done is None:
                 schedule.skip_below(task.node.id, f"{task.node.id} could not be measured")
                 return
-            verdicts = judge_node(task.node, _measurement(done), schedule.done[task.node.id].artifact.bytes)
+            size = schedule.done[task.node.id].artifact.bytes
+            verdicts = judge_node(self._plan, task.node, _measurement(done), size, self._measured)
             if misses_exactness(task.node, verdicts):
                 missed = next(verdict for verdict in verdicts if verdict.result == "fail")
                 schedule.skip_below(
@@ -199,6 +200,11 @@ class _Run:
             )
         return nodes, outputs
 
+    def _measured(self, id: str) -> Measurement | None:
+        """What was measured of a node's file so far."""
+        done = None if self._schedule is None else self._schedule.done.get(f"measure {id}")
+        return None if done is None else _measurement(done)
+
     def _source_measurement(self) -> Measurement | None:
         done = {} if self._schedule is None else self._schedule.done
         found = done["reference"].result.get("measurement") if "reference" in done else None
@@ -255,7 +261,7 @@ class _Run:
             measurement=measurement,
             unmeasured=unmeasured,
             error=error,
-            verdicts=judge_node(node, measurement, result.artifact.bytes),
+            verdicts=judge_node(self._plan, node, measurement, result.artifact.bytes, self._measured),
         )
 
     def _why_unmeasured(self, node: Node, state: State | None) -> str:

@@ -115,6 +115,27 @@ def test_an_inexact_step_stops_its_branch_and_only_that(tiny: Tiny) -> None:
     assert output.rejected and (output.verdict, output.exit_code, output.lost_at) == ("fail", 1, "copy")
 
 
+def test_an_exact_step_behind_one_that_loses_is_held_to_what_it_adds(tiny: Tiny) -> None:
+    """By hand: shrink(0 decimals) makes [1, 2, 3, 4] of what it is given; the copies behind it add nothing, and 1 %."""
+    data = tiny.data()
+    plan = tiny.plan(
+        ("shrink", None, {"decimals": 0}),
+        ("copy", "shrink", {}),
+        ("copy_b", "copy", {"scale": 1.01}),
+        **data,
+    )
+    result = tiny.run(plan, keep_going=True)
+    nodes = nodes_of(result)
+    lost = nodes["shrink"].measurement
+    assert lost is not None and lost.sqnr_db is not None and lost.sqnr_db < 60
+    (held,) = [verdict for verdict in nodes["copy"].verdicts if verdict.gate == "min_sqnr_db"]
+    assert held.result == "pass"
+    assert held.limit == pytest.approx(-20 * np.log10(10 ** (-lost.sqnr_db / 20) + 1e-3))
+    (missed,) = [verdict for verdict in nodes["copy_b"].verdicts if verdict.gate == "min_sqnr_db"]
+    assert (missed.result, missed.limit) == ("fail", pytest.approx(held.limit, abs=1e-6))
+    assert not nodes["shrink"].verdicts
+
+
 def test_a_failed_step_leaves_other_branches_alone(tiny: Tiny) -> None:
     plan = tiny.plan(("crash", None, {"how": "exception"}), ("copy_b", "crash", {}), ("copy", None, {}), **tiny.data())
     result = tiny.run(plan)

@@ -188,6 +188,13 @@ def test_weights_with_many_inputs_to_an_output_are_streamed():
     assert f"{memory['streamed_parameter_bytes'] / 2**20:.2f}" == "3.45"
 
 
+def test_a_layer_that_is_larger_than_the_chip_is_streamed():
+    """LibrEdgeTPU: of a Dense of 8192 x 8192 nothing is cached, 64.00 MiB are streamed."""
+    filters = np.broadcast_to(np.int8(1), (8192, 8192))
+    memory = judged(ops.single("FULLY_CONNECTED", [(1, 8192), filters], (1, 8192))).memory
+    assert (memory["cached_parameter_bytes"], memory["streamed_parameter_bytes"] >> 20) == (0, 64)
+
+
 def read_log(shared_data: Callable[[str], Path], name: str) -> Report:
     return parse_report(shared_data(f"coral/logs/{name}.log").read_text())
 

@@ -14,6 +14,7 @@ from edgekit.artifact import Artifact
 from edgekit.checks.measurement import Measurement
 from edgekit.cli.chains import shortest_chain
 from edgekit.devices import load_profiles
+from edgekit.devices.rules import RULES
 from edgekit.engine.pool import Pool
 from edgekit.formats import FORMATS
 from edgekit.registry import Registry
@@ -33,7 +34,8 @@ def own_names(registry: Registry[Any]) -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    for argument, registry in (("step_name", STEPS), ("format_name", FORMATS), ("task_name", TASKS)):
+    registries = (("step_name", STEPS), ("format_name", FORMATS), ("task_name", TASKS), ("rules_name", RULES))
+    for argument, registry in registries:
         if argument in metafunc.fixturenames:
             metafunc.parametrize(argument, own_names(registry))
 
@@ -58,6 +60,12 @@ class Workshop:
             job |= {"factory": "build", "inputs": {"image": {"shape": list(SHAPE)}}}
             self._made[()] = Artifact.from_dict(self._call("torch", job)["artifact"])
         return self._made[()]
+
+    def another_source(self, file: Path, factory: str, inputs: dict[str, tuple[int, ...]]) -> Artifact:
+        """Another model than the workshop's own, from a Python file."""
+        told = {name: {"shape": list(shape)} for name, shape in inputs.items()}
+        job = {"kind": "read_source", "file": str(file), "format": "torch", "factory": factory, "inputs": told}
+        return Artifact.from_dict(self._call("torch", job)["artifact"])
 
     def make(self, chain: Sequence[str]) -> Artifact:
         """What the steps of a chain make of the source."""

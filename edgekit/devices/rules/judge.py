@@ -21,6 +21,7 @@ REFUSED = "operator not supported"
 WRONG_TYPE = "type not supported"
 LIMIT = "limit not kept"
 NOT_KNOWN = "not known"
+NONE_KNOWN = "no remedy is known"
 
 
 def judge_operators(
@@ -95,9 +96,9 @@ class _Judge:
     def _reject(self, operator: Operator, status: str, reason: str) -> Placed:
         return _placed(operator, self._elsewhere, status, "rejected", reason, self._remedy(operator, status))
 
-    def _remedy(self, operator: Operator, status: str) -> str | None:
+    def _remedy(self, operator: Operator, status: str) -> str:
         """The table's own remedy for this operator (``TYPE``, or ``TYPE/limit`` where a limit is not kept), and which
-        later release takes it."""
+        later release takes it; else that none is known."""
         parts = []
         own = self._table.remedies.get(f"{operator.type}/limit") if status == LIMIT else None
         if own is None and status in (REFUSED, NOT_LISTED):
@@ -109,7 +110,7 @@ class _Judge:
         later = self._table.first_support(operator.type, self._release)
         if later is not None and status in (REFUSED, NOT_LISTED):
             parts.append(f"{self._table.title} {later} has it")
-        return "; ".join(parts) or self._table.remedies.get("any")
+        return "; ".join(parts) or self._table.remedies.get("any") or NONE_KNOWN
 
     def _wrong_type(self, operator: Operator, entry: Entry) -> str | None:
         if entry.types is None:

@@ -1,0 +1,172 @@
+"""Every registered rule set on every network of tests/networks.py: what a check relies on, whatever the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args
+
+import onnx
+import pytest
+from ruamel.yaml import YAML
+
+from edgekit.devices import Profile, load_profiles
+from edgekit.devices.judge import judge_graph
+from edgekit.devices.placement import Cause, Placed, Placement, Where
+from edgekit.devices.rules import RULES
+from edgekit.graph import Graph, Operator, TensorInfo
+from edgekit.steps import STEPS
+
+TABLES = Path(__file__).resolve().parents[2] / "edgekit" / "devices" / "rules"
+CHAINS = {"onnx": ("torch_to_onnx",), "tflite": ("torch_to_onnx", "onnx_simplify", "onnx_to_tflite")}
+PLACES: dict[Cause, set[Where]] = {
+    "mapped": {"accelerator"},
+    "rejected": {"cpu", "unsupported"},
+    "downstream": {"cpu", "unsupported"},
+    "host": {"cpu"},
+    "unknown": {"not_known"},
+}
+#: Custom operators, which are in no enumeration: TensorFlow Lite's tools write the first (its kernels/
+#: detection_postprocess.cc), MediaPipe's models have the others, which the GPU delegate reads (model_builder.cc).
+CUSTOM = {"TFLite_Detection_PostProcess"}
+CUSTOM |= {"Convolution2DTransposeBias", "MaxPoolingWithArgmax2D", "MaxUnpooling2D", "Resampler"}
+#: Experimental operators that ONNX dropped with version 1.5; onnx-tensorrt's docs/operators.md still lists them.
+EXPERIMENTAL = {"ImageScaler", "ParametricSoftplus", "ScaledTanh"}
+
+
+def profile_of(rules_name: str) -> Profile:
+    """A profile that is judged by the rule set; where none is, one of a phone as a user would write it."""
+    profiles = load_profiles().values()
+    found = next((profile for profile in profiles if profile.operators.rules == rules_name), None)
+    if found is not None:
+        return found
+    phone = load_profiles()["iphone"]
+    return phone.model_copy(update={"operators": phone.operators.model_copy(update={"rules": rules_name})})
+
+
+def table_of(rules_name: str) -> dict[str, Any]:
+    return YAML(typ="safe").load(TABLES / f"{rules_name}.yaml")
+
+
+@pytest.fixture(scope="module")
+def graphs(workshop: Any, networks: ModuleType, networks_file: Path, request: pytest.FixtureRequest) -> Any:
+    """``graphs("tflite")``: {network: its graph}; made once."""
+    made: dict[str, dict[str, Graph]] = {}
+
+    def make(format_name: str) -> dict[str, Graph]:
+        if format_name == "tflite":
+            request.getfixturevalue("onnx2tf")
+        if format_name not in made:
+            made[format_name] = dict(_make(workshop, networks, networks_file, CHAINS[format_name]))
+        return made[format_name]
+
+    return make
+
+
+def _make(
+    workshop: Any, networks: ModuleType, networks_file: Path, chain: tuple[str, ...]
+) -> Iterator[tuple[str, Graph]]:
+    for name, inputs in networks.INPUTS.items():
+        artifact = workshop.another_source(networks_file, name, inputs)
+        for step in chain:
+            artifact = workshop.run(STEPS.get(step), artifact, workshop.new_folder())
+        yield name, Graph.from_dict(workshop.describe(artifact))
+
+
+def test_every_operator_has_one_place(rules_name: str, graphs: Any) -> None:
+    profile = profile_of(rules_name)
+    for name, graph in graphs(RULES.get(rules_name).judges).items():
+        placement = judge_graph(graph, profile, converted=True).placement
+        expected = [(operator.index, operator.type) for operator in graph.operators]
+        assert [(placed.index, placed.type) for placed in placement.operators] == expected, name
+        for placed in placement.operators:
+            check_placed(placed)
+        check_totals(placement)
+        again = judge_graph(graph, profile, converted=True).placement
+        assert again == placement, f"{name} is judged otherwise the second time"
+
+
+def check_placed(placed: Placed) -> None:
+    assert placed.cause in get_args(Cause)
+    assert placed.placement in PLACES[placed.cause], placed
+    assert placed.status, placed
+    if placed.cause == "mapped":
+        assert (placed.reason, placed.remedy) == (None, None), placed
+    else:
+        assert placed.reason, placed
+    if placed.cause == "rejected":
+        assert placed.remedy, f"{placed}: a remedy, or that none is known"
+
+
+def check_totals(placement: Placement) -> None:
+    totals = placement.totals()
+    mapped = sum(placed.placement == "accelerator" for placed in placement.operators)
+    assert (totals["operators"], totals["accelerator"]) == (len(placement.operators), mapped)
+    assert (placement.verdict() == "fits") <= all(placed.cause in ("mapped", "host") for placed in placement.operators)
+    assert placement.subgraphs is None or (placement.subgraphs > 0) == (mapped > 0)
+    for violation in placement.violations:
+        assert violation.message and violation.remedy and violation.source, violation
+
+
+@pytest.mark.parametrize("domain", ["", "com.example"])
+def test_an_operator_that_nobody_knows_is_never_mapped(rules_name: str, domain: str) -> None:
+    """A table whose list is closed refuses it, for one that is not its place is not known; nothing else of the model is
+    taken for all of it."""
+    judges = RULES.get(rules_name).judges
+    attributes = {"domain": domain} if domain else {}
+    tensors = (TensorInfo("x", (1, 8, 8, 8), "int8"), TensorInfo("y", (1, 8, 8, 8), "int8"))
+    for type_ in ("Frobnicate",) if judges == "onnx" else ("FROBNICATE", "Frobnicate", "BUILTIN_999"):
+        operator = Operator(0, type_, (0,), (1,), 1, "strange", attributes)
+        graph = Graph(judges, tensors, (operator,), (0,), (1,), {"opset": 13} if judges == "onnx" else {})
+        placement = RULES.get(rules_name).place(graph, profile_of(rules_name))
+        (placed,) = placement.operators
+        check_placed(placed)
+        assert placed.placement != "accelerator"
+        assert placement.verdict() != "fits"
+        if table_of(rules_name).get("unlisted") == "not_known":
+            assert (placed.cause, placement.verdict()) == ("unknown", "not_known")
+
+
+def test_operators_of_the_table_exist(rules_name: str) -> None:
+    """In ONNX's schemas, or in the enumeration of the current TensorFlow Lite."""
+    table = table_of(rules_name)
+    if RULES.get(rules_name).judges == "onnx":
+        known = {schema.name for schema in onnx.defs.get_all_schemas_with_history()} | EXPERIMENTAL
+    else:
+        schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+        known = {name for name in vars(schema.BuiltinOperator) if name.isupper()} | CUSTOM
+    named = set(table["operators"])
+    for section in ("refused", "newer", "dynamic_unless_constant"):
+        named |= set(table.get(section, ()))
+    remedied = {name.partition("/")[0] for name in table.get("remedies", {}) if name[0].isupper()}
+    assert named and not named - known
+    assert not remedied - known
+
+
+def test_facts_have_sources(rules_name: str) -> None:
+    table = table_of(rules_name)
+    if "sources" not in table:
+        assert table["source"].strip(), "of the whole table"
+        assert table["title"].strip()
+        return
+    sources: Mapping[str, str] = table["sources"]
+    assert all(text.strip() for text in sources.values())
+    for name, row in table["operators"].items():
+        assert row["source"] and set(row["source"]) <= set(sources), name
+        for limit in row.get("limits", ()):
+            assert limit["source"].strip(), (name, limit)
+
+
+def test_steps_that_remedies_name_exist(rules_name: str) -> None:
+    texts = list(_texts(table_of(rules_name).get("remedies", {})))
+    named = {word.strip(".,;:()") for text in texts for word in text.split() if word.startswith(("onnx_", "tflite_"))}
+    assert not named - set(STEPS.names())
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)

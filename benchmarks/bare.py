@@ -10,6 +10,7 @@ inference at a time is the fastest, and to compute in float32 as a measurement d
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +33,7 @@ def main() -> None:
 
 
 def _onnx(threads: int) -> Callable[[Path], Callable[[], object]]:
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in edgekit
     import onnxruntime
 
     def load(path: Path) -> Callable[[], object]:
@@ -65,6 +67,7 @@ def _tflite(threads: int) -> Callable[[Path], Callable[[], object]]:
 
 
 def _openvino(threads: int) -> Callable[[Path], Callable[[], object]]:
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     settings = {

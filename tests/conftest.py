@@ -21,6 +21,7 @@ from typing import NoReturn, Protocol
 
 import pytest
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # tests import onnxruntime themselves
 REPOSITORY = Path(__file__).resolve().parents[1]
 NETWORKS = Path(__file__).with_name("networks.py")
 

@@ -154,13 +154,13 @@ def _choose(names: list[str], needs: dict[str, list[str]]) -> list[str]:
 def _toolchains(stacks: list[str] | None) -> list[dict[str, Any]]:
     """Every toolchain, or those that the named stacks use."""
     from edgekit.steps import STEPS
-    from edgekit.toolchains import find, load_manifests
+    from edgekit.toolchains import find_whole, load_manifests
 
     used = {step.toolchain for step in STEPS if stacks is None or step.stack in stacks}
     found = []
     for name, manifest in load_manifests().items():
         if stacks is None or name in used:
-            place = find(name)
+            place = find_whole(manifest)
             found.append(
                 {
                     "name": name,

@@ -28,9 +28,9 @@ def list_toolchains(as_json: JsonOption = False) -> int:
     Example:
       edgekit toolchain list
     """
-    from edgekit.toolchains import find, load_manifests
+    from edgekit.toolchains import find_whole, load_manifests
 
-    found = [(manifest, find(name)) for name, manifest in load_manifests().items()]
+    found = [(manifest, find_whole(manifest)) for manifest in load_manifests().values()]
     if as_json:
         toolchains = [
             {
@@ -67,12 +67,12 @@ def install_toolchain(
     Example:
       edgekit toolchain install onnx2tf
     """
-    from edgekit.toolchains import find, get_manifest, install
+    from edgekit.toolchains import find_whole, get_manifest, install
 
     manifests = [get_manifest(name) for name in names]
     installed = []
     for manifest in manifests:
-        if find(manifest.name) is None:
+        if find_whole(manifest) is None:
             note(f"installing {manifest.name} {manifest.version} ...")
         place = install(manifest.name)
         installed.append({"name": manifest.name, "version": manifest.version, "installed": True, "path": str(place)})

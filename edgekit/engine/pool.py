@@ -242,7 +242,8 @@ class Pool:
         return Child(stack, process, log)
 
     def _environment(self) -> dict[str, str]:
-        """The child's: its share of threads, no telemetry, the programs beside the interpreter first."""
+        """The child's: its share of threads, no telemetry, no files of libraries in the home, the programs beside
+        the interpreter first."""
         environment = dict(os.environ)
         environment.update(dict.fromkeys(_THREAD_VARIABLES, str(self._threads)))
         environment["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that wait do not take a core from another child
@@ -250,6 +251,9 @@ class Pool:
         environment["PYTHONUNBUFFERED"] = "1"
         environment["TF_CPP_MIN_LOG_LEVEL"] = "2"
         environment["NNCF_CI"] = "1"  # sends nothing over the network
+        environment["ORT_DISABLE_TELEMETRY"] = "1"
+        for name in ("KERAS_HOME", "MPLCONFIGDIR"):
+            environment.setdefault(name, str(self._folder / "settings"))
         beside = str(Path(sys.executable).parent)
         environment["PATH"] = os.pathsep.join([beside, environment.get("PATH", "")])
         return environment

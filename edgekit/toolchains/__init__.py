@@ -4,7 +4,17 @@ A toolchain is for a tool whose declared requirements cannot be met beside every
 the ``sys.path`` of a worker, so that whatever both hold is taken from the environment.
 """
 
-from edgekit.toolchains.install import find, folder, install, require
+from edgekit.toolchains.install import find, find_whole, folder, install, require
 from edgekit.toolchains.manifest import Manifest, Wheel, get_manifest, load_manifests
 
-__all__ = ["Manifest", "Wheel", "find", "folder", "get_manifest", "install", "load_manifests", "require"]
+__all__ = [
+    "Manifest",
+    "Wheel",
+    "find",
+    "find_whole",
+    "folder",
+    "get_manifest",
+    "install",
+    "load_manifests",
+    "require",
+]

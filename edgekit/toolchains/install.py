@@ -19,12 +19,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import platformdirs
 
 from edgekit.errors import AbsentError
-from edgekit.toolchains.manifest import Manifest, get_manifest
+from edgekit.toolchains.manifest import Manifest, Wheel, get_manifest
 
 MARKER = ".edgekit-toolchain.json"
 _LAST_LINES = 3
@@ -53,6 +54,13 @@ def find_manifest(manifest: Manifest) -> Path | None:
     return place if _is_complete(place, manifest) else None
 
 
+def find_whole(manifest: Manifest) -> Path | None:
+    """As ``find_manifest``, having looked for every file that pip wrote, with its size: not to be done before each use,
+    but where somebody asks what is wrong with it."""
+    place = find_manifest(manifest)
+    return place if place is not None and all(_is_whole(place, wheel) for wheel in manifest.wheels) else None
+
+
 def require(name: str) -> Path:
     """The folder of an installed toolchain.
 
@@ -72,7 +80,7 @@ def require(name: str) -> Path:
 
 
 def install(name: str) -> Path:
-    """Install a toolchain, unless it is there already, and return its folder.
+    """Install a toolchain, unless it is there already and whole, and return its folder.
 
     Safe to run several times at once. A failed or killed installation leaves no folder that ``find`` would return.
 
@@ -85,7 +93,7 @@ def install(name: str) -> Path:
 
 def install_manifest(manifest: Manifest) -> Path:
     """As ``install``, for a manifest."""
-    if (place := find_manifest(manifest)) is not None:
+    if (place := find_whole(manifest)) is not None:
         return place
     if os.environ.get("EDGEKIT_OFFLINE", "") not in ("", "0"):
         raise AbsentError(
@@ -95,7 +103,7 @@ def install_manifest(manifest: Manifest) -> Path:
             code="offline",
         )
     with _lock(manifest.name):
-        return find_manifest(manifest) or _install(manifest)
+        return find_whole(manifest) or _install(manifest)
 
 
 def _install(manifest: Manifest) -> Path:
@@ -165,6 +173,19 @@ def _is_complete(place: Path, manifest: Manifest) -> bool:
         return False
     same = isinstance(marker, dict) and marker.get("manifest_sha256") == manifest.sha256
     return same and all((place / wheel.metadata_folder).is_dir() for wheel in manifest.wheels)
+
+
+def _is_whole(place: Path, wheel: Wheel) -> bool:
+    """Whether all that the wheel's record lists is there; what Python compiled (of no listed size) does not count."""
+    try:
+        listed = Distribution.at(place / wheel.metadata_folder).files or []
+        return all(
+            (place / file).stat().st_size == file.size
+            for file in listed
+            if file.size is not None and ".." not in file.parts  # programs go to a folder beside it
+        )
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager

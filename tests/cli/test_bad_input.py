@@ -47,9 +47,11 @@ def pictures(here: Path) -> Path:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``model.pt2``, ``model.pt`` (TorchScript), ``model.xml`` and ``.bin``, ``model.tflite``: a matrix
     product each."""
-    import openvino
     import torch
 
+    from edgekit.formats.openvino_file import import_openvino
+
+    openvino = import_openvino()
     folder = tmp_path_factory.mktemp("models")
     module, example = torch.nn.Linear(4, 3).eval(), torch.zeros(1, 4)
     torch.export.save(torch.export.export(module, (example,)), folder / "model.pt2")

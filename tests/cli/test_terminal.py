@@ -33,6 +33,17 @@ def test_a_reader_that_leaves_is_no_error(edgekit_program: Path) -> None:
     assert (process.wait(timeout=60), said) == (0, b"")
 
 
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_error(edgekit_program: Path, tmp_path: Path, closed: str) -> None:
+    """Nor do the files that are opened next get what was meant for the reader."""
+    for words in ("targets list", "--help", "targets validate nothing.yaml"):
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"{edgekit_program} {words} {closed}"], cwd=tmp_path, capture_output=True, check=False
+        )
+        assert done.returncode == (2 if "nothing" in words else 0), (words, done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_usage_errors_have_the_same_form(edgekit_command: Command) -> None:
     done = edgekit_command("run")
     assert (done.returncode, done.stdout) == (2, "")

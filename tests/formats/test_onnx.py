@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -331,3 +334,17 @@ def test_ranges_are_those_of_the_tensors_themselves(
 def test_ranges_without_samples(conv_model: MakeModel) -> None:
     with pytest.raises(InputError):
         collect_ranges(conv_model(), ["x"], [], 1)
+
+
+def test_onnxruntime_sends_no_usage_statistics(conv_model: MakeModel, tmp_path: Path) -> None:
+    """Left to itself it keeps what it is about to send, and an id of the machine, in the user's home."""
+    path, home = save(conv_model(), tmp_path / "model.onnx"), tmp_path / "home"
+    home.mkdir()
+    code = (
+        "import sys, pathlib; from edgekit.formats.onnx_session import open_session; "
+        "open_session(pathlib.Path(sys.argv[1]), 1)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ORT_", "XDG_"))}
+    environment["HOME"] = str(home)
+    subprocess.run([sys.executable, "-c", code, str(path)], env=environment, check=True, timeout=120)
+    assert [found for found in home.rglob("*") if found.is_file()] == []

@@ -14,7 +14,7 @@ import pytest
 
 from edgekit.errors import AbsentError
 from edgekit.toolchains import Manifest, find, folder, require
-from edgekit.toolchains.install import MARKER, find_manifest, install_manifest
+from edgekit.toolchains.install import MARKER, find_manifest, find_whole, install_manifest
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def write_wheel(place: Path, name: str) -> str:
             f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Python: >=4\nRequires-Dist: nosuchlibrary\n",
         )
         wheel.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{information}/RECORD", f"{name}.py,,\n{information}/METADATA,,\n{information}/WHEEL,,\n")
+        wheel.writestr(f"{information}/RECORD", f"{name}.py,,10\n{information}/METADATA,,\n{information}/WHEEL,,\n")
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -126,6 +126,20 @@ def test_a_damaged_or_outdated_one_is_installed_again(toolchains: Path, tmp_path
     assert find_manifest(manifest) is None
     assert install_manifest(manifest) == place
     assert visible(toolchains) == [manifest.folder_name]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short"])
+def test_one_that_lost_a_file_is_installed_again(manifest: Manifest, damage: str):
+    place = install_manifest(manifest)
+    module = next(path for path in place.rglob("*.py") if path.stat().st_size)
+    content = module.read_bytes()
+    if damage == "missing":
+        module.unlink()
+    else:
+        module.write_bytes(content[:-1])
+    assert find_whole(manifest) is None
+    assert install_manifest(manifest) == find_whole(manifest) == place
+    assert module.read_bytes() == content
 
 
 def test_offline_it_is_an_error_that_says_what_to_do(

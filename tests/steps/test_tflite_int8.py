@@ -344,6 +344,38 @@ def test_weights_of_a_matrix_product_have_one_scale(
         assert compare(original, quantize(original, samples, compatible=compatible), samples) > 25
 
 
+@pytest.mark.parametrize("activation", [0, 1], ids=["linear", "relu"])
+@pytest.mark.parametrize("other_reader", [False, True])
+def test_padding_before_a_maximum(
+    activation: int, other_reader: bool, source: Callable[[bytes], Artifact], quantize: Callable[..., Artifact]
+):
+    """Written by converters with the lowest number there is: a scale of 1e36 for the whole tensor leaves nothing of
+    it. What something else reads too stays as it is."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    draw = np.random.default_rng(2)
+    model = models.Builder()
+    x = model.input("image", (1, 8, 8, 3))
+    lowest = model.constant(np.array([-4.0 if other_reader else -3.4e38], np.float32))
+    sides = model.constant(np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+    means = []
+    for _ in range(2):  # one constant for both
+        weights, bias = draw.standard_normal((4, 3, 3, 3)).astype(np.float32), np.zeros(4, np.float32)
+        given = model.conv(x, weights, bias, activation=activation)
+        padded = model.add("PADV2", [given, sides, lowest], (1, 10, 10, 4), schema.PadV2OptionsT())
+        options = schema.Pool2DOptionsT()
+        options.padding, options.strideH, options.strideW = 1, 2, 2
+        options.filterHeight = options.filterWidth = 3
+        pooled = model.add("MAX_POOL_2D", [padded], (1, 4, 4, 4), options)
+        means += [pooled, *([model.mean(padded)] if other_reader else [])]
+    original, samples = source(model.finish(means)), Samples(IMAGES)
+    artifact = quantize(original, samples)
+    assert compare(original, artifact, Samples(IMAGES, seed=1)) > (15 if other_reader else 25)
+    graph = graph_of(artifact)
+    scales = [tensor.quantization.scale[0] for tensor in graph.tensors if tensor.quantization is not None]
+    assert max(scales) < 1
+
+
 def test_two_inputs_two_outputs_and_an_integer_one(
     source: Callable[[bytes], Artifact], quantize: Callable[..., Artifact]
 ):

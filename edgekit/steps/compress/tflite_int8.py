@@ -37,6 +37,7 @@ from edgekit.formats.tflite_shapes import fix_shapes
 from edgekit.formats.tflite_versions import find_newer_operators, load_table
 from edgekit.steps import Context, Produced, StepOptions, step
 from edgekit.steps.compress.litert import import_quantizer, raise_versions
+from edgekit.steps.compress.tflite_padding import bound_padding
 from edgekit.steps.compress.tflite_ranges import Ranges, collect_ranges
 
 
@@ -68,7 +69,7 @@ class Options(StepOptions):
     accepts="tflite",
     produces="tflite",
     stack="litert",
-    version=1,
+    version=2,
     options=Options,
     calibrates=True,
     requires=("litert-quantizer", "ai-edge-litert"),
@@ -91,6 +92,7 @@ def tflite_int8(context: Context, artifact: Artifact, options: Options) -> Produ
         threads=context.threads,
         progress=context.progress,
     )
+    data, ranges = bound_padding(data, ranges)
     float_model = load_model(data)
     model = load_model(_quantize(litert, data, ranges, options, artifact.path.name))
     notes = _finish(model, float_model, ranges, options)

@@ -173,6 +173,19 @@ def test_equal_input_gives_equal_files(cut: ModuleType, tmp_path: Path, run_step
     assert (first.sha256, first.tail.sha256) == (second.sha256, second.tail.sha256)
 
 
+def test_a_published_detector(shared_data: Callable[[str], Path], run_step: RunStep) -> None:
+    """FastestDet: objectness (sigmoid), boxes and class shares (softmax), joined into one output [1, 85, 22, 22]."""
+    path = shared_data("detection/FastestDet.onnx")
+    source = Artifact(path, "onnx", *hash_files([path]), FORMATS.get("onnx").read_io(path, Declared()))
+    made = run_step("onnx_cut_tail", source)
+    assert [tensor.shape for tensor in made.io.outputs] == [(1, 1, 22, 22), (1, 4, 22, 22), (1, 80, 22, 22)]
+    (name,) = (tensor.name for tensor in source.io.inputs)
+    feeds = {name: np.random.default_rng(0).random((1, 3, 352, 352)).astype(np.float32)}
+    expected, found = run_file(source.path, feeds), run_both(made, feeds)
+    assert expected.keys() == found.keys()
+    assert all(np.array_equal(expected[key], found[key]) for key in expected)
+
+
 # --- named tensors ---------------------------------------------------------------------------------------------------
 
 

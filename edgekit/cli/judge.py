@@ -28,8 +28,9 @@ from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.artifact import Artifact
+    from edgekit.checks.compared import Compared
     from edgekit.checks.measurement import Measurement
-    from edgekit.cli.measuring import Compared, Measuring, Samples
+    from edgekit.cli.measuring import Measuring, Samples
     from edgekit.recipe import Recipe
 
 DataOption = Annotated[str | None, typer.Option("--data", metavar="PATH", help="The samples; the same as --evaluate.")]
@@ -210,9 +211,11 @@ def compare_best(
     measuring: Measuring, recipe: Recipe, base: Artifact, other: Artifact, samples: Samples, reference: Path
 ) -> Compared:
     """Compare under the arrangement of axes that fits; where there are several, a few samples tell which."""
-    from edgekit.cli.mapping import arrange, arrangements, outer_io
+    from edgekit.checks.arrangements import Side, arrange, arrangements, outer_io
+    from edgekit.cli.model_flags import read_sidecar
 
-    ways = arrangements(outer_io(base), base.path, outer_io(other), other.path)
+    first, second = (Side(outer_io(one), one.path, read_sidecar(one.path)) for one in (base, other))
+    ways = arrangements(first, second)
     chosen = ways[0] if len(ways) == 1 else measuring.choose(recipe, base, other, ways)
     return measuring.compare(arrange(other, chosen), samples, reference)
 

@@ -11,12 +11,10 @@ from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.artifact import IO, Artifact
-    from edgekit.checks.measurement import Measurement
+    from edgekit.checks.compared import Compared
     from edgekit.recipe import Recipe
 
 SYNTHETIC_SAMPLES = 8
-# An arrangement that reaches CLEAR_DB is right; below it, another must be better by MARGIN_DB than the likeliest.
-CLEAR_DB, MARGIN_DB, REFUSED = 10.0, 6.0, -1000.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,7 @@ class Measuring:
 
     def compare(self, artifact: Artifact, samples: Samples, reference: Path, name: str = "other") -> Compared:
         """Run another model on the same samples, and compare it with ``reference``."""
+        from edgekit.checks.compared import Compared
         from edgekit.checks.measurement import Measurement
 
         out = self._folder / name
@@ -78,85 +77,30 @@ class Measuring:
         return Compared(Measurement.from_dict(self._run(artifact, job)["measurement"]), out, reference)
 
     def choose(self, recipe: Recipe, base: Artifact, other: Artifact, ways: list[IO]) -> IO:
-        """The arrangement of ``other`` under which it does what ``base`` does, tried on a few samples.
-
-        The first (likeliest) one stands unless another is clearly nearer: two quantized models may both be far from one
-        another on samples that neither was made for, and then a difference of a few dB says nothing.
-        """
-        from edgekit.cli.mapping import arrange
+        """The arrangement of ``other`` under which it does what ``base`` does, tried on a few samples."""
+        from edgekit.checks.arrangements import CLEAR_DB, arrange, choose_arrangement
         from edgekit.errors import EdgekitError
 
         trial = Measuring(self._jobs, self._folder / "trial", None)
         samples = trial.samples(recipe, base, at_most=SYNTHETIC_SAMPLES)
         place, _ = trial.reference(base, samples)
-        figures: list[float] = []
+        figures: list[float | None] = []
         refused: EdgekitError | None = None
         for number, io in enumerate(ways):
             try:
                 found = trial.compare(arrange(other, io), samples, place, f"way-{number}").measurement.sqnr_db
             except EdgekitError as error:  # the runtime takes no such arrangement
                 found, refused = None, error
-            figures.append(REFUSED if found is None else found)
-            if figures[-1] >= CLEAR_DB:
-                return io
-        best = max(figures)
-        if best == REFUSED and refused is not None:
+            figures.append(found)
+            if found is not None and found >= CLEAR_DB:
+                break
+        chosen = choose_arrangement(figures)
+        if chosen is None and refused is not None:
             raise refused
-        return ways[0] if best < figures[0] + MARGIN_DB else ways[figures.index(best)]
+        return ways[chosen or 0]
 
     def _run(self, artifact: Artifact, job: dict[str, Any]) -> dict[str, Any]:
         return self._jobs.call(stack_of(artifact), job, label=f"running {artifact.path.name}")
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A measurement against a reference, and the folders that hold its figures sample by sample."""
-
-    measurement: Measurement
-    records: Path
-    reference: Path
-
-    def outputs(self) -> list[tuple[str, float]]:
-        """(name, SQNR in dB over all samples) of each output."""
-        import json
-
-        from edgekit.numerics.sqnr import decibels
-
-        names = [output["name"] for output in json.loads((self.reference / "reference.json").read_text())["outputs"]]
-        signal, noise = self._sums()
-        return [
-            (name, decibels(float(signal[:, place].sum()), float(noise[:, place].sum())))
-            for place, name in enumerate(names)
-        ]
-
-    def worst(self, ids: list[str] | None, count: int) -> list[dict[str, Any]]:
-        """The samples that differ most: {sample, sqnr_db of its worst output, same_decision or None}."""
-        import numpy as np
-
-        from edgekit.numerics.sqnr import decibels
-
-        signal, noise = self._sums()
-        figures = [
-            min(decibels(float(s), float(n)) for s, n in zip(*row, strict=True))
-            for row in zip(signal, noise, strict=True)
-        ]
-        with np.load(self.records / "records.npz", allow_pickle=False) as records:
-            agreement = records.get("agreement")
-        order = sorted(range(len(figures)), key=lambda index: (figures[index], index))[:count]
-        return [
-            {
-                "sample": ids[index] if ids else str(index),
-                "sqnr_db": figures[index],
-                "same_decision": None if agreement is None else bool(agreement[index] == 1),
-            }
-            for index in order
-        ]
-
-    def _sums(self) -> tuple[Any, Any]:
-        import numpy as np
-
-        with np.load(self.records / "records.npz", allow_pickle=False) as records:
-            return records["signal"], records["noise"]
 
 
 def data_job(recipe: Recipe, io: IO, at_most: int | None = None) -> dict[str, Any]:

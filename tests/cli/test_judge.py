@@ -11,11 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.artifact import IO, Tensor
 from edgekit.cli.judge import measuring_recipe
-from edgekit.cli.mapping import arrangements
 from edgekit.cli.model_flags import Flags
-from edgekit.errors import InputError
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -140,30 +137,3 @@ def test_class_names_come_from_the_sidecar(tmp_path: Path, monkeypatch: pytest.M
     assert recipe.preprocess == [{"resize": {"size": 8, "interpolation": "bilinear"}}]
     other = measuring_recipe(Flags(model="first.onnx", evaluate="val"), tmp_path, ("m.onnx",))
     assert other.task is not None and other.task.name == "classification"
-
-
-def io(inputs: list[tuple[str, tuple[int, ...]]], outputs: list[tuple[str, tuple[int, ...]]]) -> IO:
-    def tensors(said: list[tuple[str, tuple[int, ...]]]) -> tuple[Tensor, ...]:
-        return tuple(Tensor(name, name, shape, "float32") for name, shape in said)
-
-    return IO(tensors(inputs), tensors(outputs))
-
-
-def test_names_come_before_positions(tmp_path: Path) -> None:
-    first = io([("x", (1, 4))], [("boxes", (1, 9)), ("scores", (1, 9))])
-    second = io([("x", (1, 4))], [("scores", (1, 9)), ("boxes", (1, 9))])
-    way = arrangements(first, tmp_path / "a.onnx", second, tmp_path / "b.onnx")[0]
-    assert [(tensor.source_name, tensor.name) for tensor in way.outputs] == [("boxes", "boxes"), ("scores", "scores")]
-
-
-def test_every_permutation_that_fits_is_tried(tmp_path: Path) -> None:
-    first, second = io([("x", (1, 3, 8, 8))], [("y", (1, 2))]), io([("in", (1, 8, 8, 3))], [("out", (1, 2))])
-    ways = arrangements(first, tmp_path / "a.onnx", second, tmp_path / "b.tflite")
-    assert [way.inputs[0].permutation for way in ways] == [(0, 2, 3, 1), (0, 3, 2, 1)]
-    assert {way.inputs[0].source_name for way in ways} == {"x"}
-
-
-def test_other_numbers_of_outputs(tmp_path: Path) -> None:
-    first, second = io([("x", (1, 4))], [("y", (1, 9))]), io([("x", (1, 4))], [("y", (1, 9)), ("z", (1,))])
-    with pytest.raises(InputError, match="1 and 2 outputs"):
-        arrangements(first, tmp_path / "a.onnx", second, tmp_path / "b.onnx")

@@ -20,6 +20,7 @@ from edgekit.formats.tflite_file import (
     type_of,
     write_constant,
 )
+from edgekit.formats.tflite_padding import only_for_maximum
 from edgekit.steps.compress.tflite_ranges import Ranges
 
 
@@ -29,15 +30,9 @@ def bound_padding(data: bytes, ranges: Ranges) -> tuple[bytes, Ranges]:
     model = load_model(data)
     found = dict(ranges)
     for operator in model.subgraphs[0].operators:
-        if type_of(model, operator) == "PADV2" and _only_for_maximum(model, operator):
+        if type_of(model, operator) == "PADV2" and only_for_maximum(model, operator):
             _bound(model, operator, found)
     return (data, ranges) if found == ranges else (save_model(model), found)
-
-
-def _only_for_maximum(model: Model, operator: StoredOperator) -> bool:
-    subgraph, output = model.subgraphs[0], operator.outputs[0]
-    readers = [type_of(model, each) for each in subgraph.operators if output in each.inputs]
-    return output not in subgraph.outputs and set(readers) == {"MAX_POOL_2D"}
 
 
 def _bound(model: Model, operator: StoredOperator, ranges: Ranges) -> None:

@@ -222,15 +222,16 @@ def parse_shapes(flags: Flags) -> dict[str, list[int]]:
             raise InputError(
                 f"--shape {text} is no shape", remedy="write it as 1x3x224x224, or NAME=1x3x224x224", code="usage"
             )
-        shapes[name or _only_input(flags)] = [int(part) for part in parts]
+        shape = [int(part) for part in parts]
+        shapes[name or _only_input(flags, shape)] = shape
     if len(shapes) != len(flags.shape):
         raise InputError("--shape names an input twice, or needs NAME= for each of several", code="usage")
     return shapes
 
 
-def _only_input(flags: Flags) -> str:
-    """The name of the model's only input where its file says it, else ``input``."""
-    from edgekit.formats import find_format
+def _only_input(flags: Flags, shape: list[int]) -> str:
+    """The name of the model's only input, which has that shape, where its file says it, else ``input``."""
+    from edgekit.formats import ONLY, find_format
 
     if flags.model is None or ".py:" in flags.model:
         return "input"
@@ -240,11 +241,7 @@ def _only_input(flags: Flags) -> str:
     from edgekit.cli.jobs import Jobs
 
     with Jobs() as jobs:
-        inputs = jobs.read_model(path).io.inputs
-    if len(inputs) != 1:
-        names = ", ".join(tensor.name for tensor in inputs)
-        raise InputError(f"{path} has several inputs: {names}", remedy="--shape NAME=SIZES for each", code="usage")
-    return inputs[0].name
+        return jobs.read_model(path, {ONLY: {"shape": shape}}).io.inputs[0].name
 
 
 def read_preprocess(text: str) -> Any:

@@ -22,6 +22,8 @@ from edgekit.registry import Registry, did_you_mean
 
 #: What to do about a model file that is empty, truncated or damaged.
 AGAIN = "copy the file here again, or export it again"
+#: Stands in ``Declared`` for the name of a model's only input.
+ONLY = ""
 
 
 class Session(Protocol):
@@ -33,7 +35,8 @@ class Session(Protocol):
 
 @dataclass(frozen=True)
 class Declared:
-    """What a recipe says of the source model's inputs, where its file does not: {name: shape}, {name: layout}."""
+    """What a recipe says of the source model's inputs, where its file does not: {name: shape}, {name: layout}. A shape
+    under the name ONLY is that of the model's only input, whatever it is called."""
 
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     layouts: dict[str, str] = field(default_factory=dict)

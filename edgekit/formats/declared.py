@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgekit.artifact import Tensor
 from edgekit.errors import InputError
-from edgekit.formats import Declared
+from edgekit.formats import ONLY, Declared
 
 
 def declare_inputs(path: Path, inputs: Sequence[Tensor], declared: Declared) -> tuple[Tensor, ...]:
@@ -19,6 +19,7 @@ def declare_inputs(path: Path, inputs: Sequence[Tensor], declared: Declared) -> 
     Raises:
         InputError: an input is declared that the file has not, or otherwise than it is, or not where sizes are free.
     """
+    declared = name_only(path, inputs, declared)
     names = [tensor.name for tensor in inputs]
     for name in (*declared.shapes, *declared.layouts):
         if name not in names:
@@ -29,6 +30,25 @@ def declare_inputs(path: Path, inputs: Sequence[Tensor], declared: Declared) -> 
                 code="unknown_input",
             )
     return tuple(_declare(path, tensor, declared) for tensor in inputs)
+
+
+def name_only(path: Path, inputs: Sequence[Tensor], declared: Declared) -> Declared:
+    """The same with the name of the model's only input for ONLY.
+
+    Raises:
+        InputError: it has several.
+    """
+    if ONLY not in declared.shapes:
+        return declared
+    if len(inputs) != 1:
+        raise InputError(
+            f"{path.name} has several inputs: {', '.join(tensor.name for tensor in inputs)}",
+            where=str(path),
+            remedy="--shape NAME=SIZES for each",
+            code="usage",
+        )
+    shapes = {inputs[0].name if name == ONLY else name: shape for name, shape in declared.shapes.items()}
+    return replace(declared, shapes=shapes)
 
 
 def _declare(path: Path, tensor: Tensor, declared: Declared) -> Tensor:
@@ -46,11 +66,17 @@ def _declare(path: Path, tensor: Tensor, declared: Declared) -> Tensor:
         raise InputError(
             f"input `{tensor.name}` of {path.name} has free sizes: {_times(own)}",
             where=str(path),
-            remedy=f"declare them: model.inputs: {{{tensor.name}: {{shape: [...]}}}}",
+            remedy=f"declare them: model.inputs: {{{tensor.name}: {{shape: [...]}}}}, or --shape "
+            f"{tensor.name}={_example(own)}",
             code="inputs_not_declared",
         )
     shape = tuple(1 if size is None else size for size in own)
     return replace(tensor, shape=shape, layout=declared.layouts.get(tensor.name, "NCHW" if len(shape) == 4 else None))
+
+
+def _example(shape: Sequence[int | None]) -> str:
+    """Sizes for the free ones, to show the form: 1 for a batch, else 224."""
+    return "x".join(str(size if size is not None else 224 if axis else 1) for axis, size in enumerate(shape))
 
 
 def _times(shape: Sequence[int | None]) -> str:

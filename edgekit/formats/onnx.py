@@ -10,8 +10,9 @@ from edgekit.errors import InputError
 from edgekit.formats import Declared, Format, Session, format_
 from edgekit.formats.constants import is_broken
 from edgekit.formats.declared import declare_inputs
-from edgekit.formats.onnx_file import all_tensors, external_files, graph_inputs, looks_like_onnx, read_model
-from edgekit.formats.onnx_session import OnnxSession, open_session
+from edgekit.formats.onnx_file import all_tensors, external_files, graph_inputs, looks_like_onnx, opset_of, read_model
+from edgekit.formats.onnx_session import OnnxSession, newest_opset, open_session, refuse_version
+from edgekit.formats.onnx_sizes import fix_inputs, has_free_inputs
 from edgekit.graph import Graph
 
 
@@ -31,18 +32,25 @@ class Onnx(Format):
         import onnx
 
         model = read_model(path, with_data=False)
+        if opset_of(model) > onnx.defs.onnx_opset_version():
+            raise refuse_version(str(path), "opset", opset_of(model), newest_opset())
         try:
             onnx.checker.check_model(path)
         except onnx.checker.ValidationError as error:
             text = " ".join(str(error).split())[:300]
             raise InputError(f"{path} is not valid ONNX: {text}", where=str(path), code="unreadable_model") from error
-        inputs = [_tensor(value) for value in graph_inputs(model)]
-        return IO(declare_inputs(path, inputs, declared), tuple(_tensor(value) for value in model.graph.output))
+        inputs = declare_inputs(path, [_tensor(value) for value in graph_inputs(model)], declared)
+        if has_free_inputs(model):
+            fix_inputs(model, inputs)
+        return IO(inputs, tuple(_tensor(value) for value in model.graph.output))
 
     def describe(self, artifact: Artifact) -> Graph:
         from edgekit.formats.onnx_graph import describe_model
 
-        return describe_model(read_model(artifact.path))
+        model = read_model(artifact.path)
+        if has_free_inputs(model):
+            fix_inputs(model, artifact.io.inputs)
+        return describe_model(model)
 
     def open(self, artifact: Artifact, threads: int) -> Session:
         return OnnxSession(open_session(artifact.path, threads))

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 from edgekit.artifact import IO, Artifact
 from edgekit.errors import InputError, UnknownName
 from edgekit.formats.onnx_file import graph_inputs, read_model, write_model
+from edgekit.formats.onnx_sizes import set_outputs
 from edgekit.registry import did_you_mean
 from edgekit.steps import Context, Produced, StepOptions, step
 from edgekit.steps.convert.onnx_rewriting import infer_tensors
@@ -102,22 +103,8 @@ def _fix_rest(value: Any, symbols: dict[str, int], batch: int) -> None:
 
 def _set_outputs(model: Any, symbols: dict[str, int]) -> None:
     """The sizes of outputs as far as names and shape inference say them."""
-    for value in model.graph.output:
-        for size in value.type.tensor_type.shape.dim:
-            if size.dim_param in symbols:
-                size.dim_value = symbols[size.dim_param]
     del model.graph.value_info[:]  # they speak of free sizes
-    found = infer_tensors(model)
-    for value in model.graph.output:
-        shape = found[value.name][1]
-        if shape is None:
-            continue
-        sizes = value.type.tensor_type.shape.dim
-        while len(sizes) < len(shape):  # it had none at all
-            sizes.add()
-        for size, known in zip(sizes, shape, strict=True):
-            if known is not None:
-                size.dim_value = known
+    set_outputs(model, symbols, {name: shape for name, (_, shape) in infer_tensors(model).items()})
 
 
 def _new_io(io: IO, model: Any) -> tuple[IO, list[str]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +20,11 @@ from pydantic import Field
 from edgekit.artifact import IO, Artifact
 from edgekit.errors import AbsentError, AmbiguousOutputs, StepError
 from edgekit.formats.matching import match_io
+from edgekit.formats.onnx_file import read_model as read_onnx
+from edgekit.formats.onnx_sizes import fix_inputs, has_free_inputs
 from edgekit.formats.tflite_flatbuffer import read_model
 from edgekit.formats.tflite_operators import CUSTOM, operator_name
+from edgekit.formats.tflite_padding import pad_with_zeros
 from edgekit.formats.tflite_shapes import fix_shapes
 from edgekit.steps import Context, Produced, StepOptions, step
 
@@ -47,7 +51,7 @@ class _RefusalError(Exception):
     accepts="onnx",
     produces="tflite",
     stack="onnx2tf",
-    version=1,
+    version=2,
     options=Options,
     exact=True,
     requires=("onnx", "onnxruntime", "ai-edge-litert"),
@@ -130,14 +134,13 @@ def _call_onnx2tf(artifact: Artifact, folder: Path, backend: Backend, types: set
 
     folder.mkdir(parents=True)
     arguments: dict[str, Any] = {
-        "input_onnx_file_path": str(artifact.path),
+        "input_onnx_file_path": str(_with_fixed_sizes(artifact, folder)),
         "output_folder_path": str(folder),
         "tflite_backend": _BACKENDS[backend],
         # It would call the program of that name; the model is simplified by a step of its own, and a failing call
         # would go unnoticed.
         "not_use_onnxsim": True,
         "copy_onnx_input_output_names_to_tflite": True,
-        "overwrite_input_shape": _fixed_shapes(artifact),
         "non_verbose": True,
         "verbosity": "error",
     }
@@ -155,7 +158,7 @@ def _call_onnx2tf(artifact: Artifact, folder: Path, backend: Backend, types: set
 
 
 def _make_loadable(path: Path, types: set[str], threads: int) -> bytes:
-    """The file without free sizes.
+    """The file without free sizes, and with padding that devices take.
 
     Raises:
         _RefusalError: an operator is left that LiteRT does not have, or a shape depends on the numbers.
@@ -172,7 +175,7 @@ def _make_loadable(path: Path, types: set[str], threads: int) -> bytes:
         raise _RefusalError(f"LiteRT cannot run what it wrote: {_one_line(error)}") from error
     if loose is not None:
         raise _RefusalError(f"the size of `{loose}` depends on the input's numbers")
-    return data
+    return pad_with_zeros(data)
 
 
 def _operator_types(path: Path) -> set[str]:
@@ -181,15 +184,18 @@ def _operator_types(path: Path) -> set[str]:
     return {node.op_type for node in onnx.load(path, load_external_data=False).graph.node}
 
 
-def _fixed_shapes(artifact: Artifact) -> list[str] | None:
-    """``name:1,3,224,224`` for every input if the ONNX file leaves any of their sizes free, else None."""
-    import onnx
-
-    inputs = {value.name: value for value in onnx.load(artifact.path, load_external_data=False).graph.input}
-    free = any(not size.HasField("dim_value") for value in inputs.values() for size in value.type.tensor_type.shape.dim)
-    if not free:
-        return None
-    return [f"{tensor.name}:{','.join(str(size or 1) for size in tensor.shape)}" for tensor in artifact.io.inputs]
+def _with_fixed_sizes(artifact: Artifact, folder: Path) -> Path:
+    """The ONNX file, or, if it leaves sizes of inputs free, a copy in ``folder`` in which they are those of the io (a
+    free one is 1). onnx2tf's own option for it relies on the simplifier that it is not let call."""
+    model = read_onnx(artifact.path, with_data=False)
+    if not has_free_inputs(model):
+        return artifact.path
+    model = read_onnx(artifact.path)
+    tensors = [replace(tensor, shape=tuple(size or 1 for size in tensor.shape)) for tensor in artifact.io.inputs]
+    fix_inputs(model, tensors)
+    path = folder / artifact.path.name
+    path.write_bytes(model.SerializeToString())
+    return path
 
 
 def _name_operator(reason: str, types: Iterable[str]) -> str:

@@ -12,8 +12,10 @@ to each output (google-coral/edgetpu issues 663 and 572, where it is a convoluti
 the compiler's log also counts the copies that layers of fewer than 64 outputs may have in several tiles (768 bytes of a
 convolution to 16 channels: 3 KiB).
 
-Not known: what a transpose takes, and a reshape that joins positions of several channels (both are left out), and how
-recurrent layers are laid out (of which no figure is given).
+Not known: what a transpose takes, and a reshape that joins positions of several channels (both are left out); and what
+an LSTM takes, of which no figure is given. Its four gates lie in rows as above, a bias and the weights of input and
+state for each unit (in two files: 1,408 bytes a gate for 7 inputs and 32 units, 1,664 for 28 and 20), but 29 to 41 KiB
+of matrices beside them, which move the digits of the state, were not worked out.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ convolution to 16 channels: 3 KiB).
 
 Not known: what a transpose takes, and a reshape that joins positions of several channels (both are left out); and what
 an LSTM takes, of which no figure is given. Its four gates lie in rows as above, a bias and the weights of input and
-state for each unit (in two files: 1,408 bytes a gate for 7 inputs and 32 units, 1,664 for 28 and 20), but 29 to 41 KiB
+state for each unit (in two files: 1,408 bytes a gate for 7 inputs and 32 units, 1,664 for 28 and 20), but 28 to 40 KiB
 of matrices beside them, which move the digits of the state, were not worked out.
 """
 

@@ -121,6 +121,17 @@ def direct(convert: Callable[[list[Answer]], list[Answer]], tmp_path_factory: py
             ["y"],
             w=numbers(4, 3, 3, 3),
         ),
+        "stem": save(
+            folder / "stem.onnx",
+            [
+                helper.make_node("Conv", ["x", "w"], ["c"], **pads),
+                helper.make_node("Relu", ["c"], ["r"]),
+                helper.make_node("MaxPool", ["r"], ["y"], kernel_shape=[3, 3], strides=[2, 2], **pads),
+            ],
+            {"x": [1, 3, 8, 8]},
+            ["y"],
+            w=numbers(4, 3, 3, 3),
+        ),
         "recurrent": save(
             folder / "recurrent.onnx",
             [helper.make_node("LSTM", ["x", "w", "r"], ["y", "h"], hidden_size=6)],
@@ -135,7 +146,7 @@ def direct(convert: Callable[[list[Answer]], list[Answer]], tmp_path_factory: py
     return {name: (path, first[i], second[i]) for i, (name, path) in enumerate(paths.items())}
 
 
-@pytest.mark.parametrize("name", ["names", "square", "free", "recurrent"])
+@pytest.mark.parametrize("name", ["names", "square", "free", "stem", "recurrent"])
 def test_the_direct_writer_is_exact_static_and_signed(direct: dict[str, Any], name: str):
     path, answer, again = direct[name]
     assert "error" not in answer, answer
@@ -146,6 +157,13 @@ def test_the_direct_writer_is_exact_static_and_signed(direct: dict[str, Any], na
     assert len(model.signatures) == 1
     assert Path(answer["path"]).read_bytes() == Path(again["path"]).read_bytes()
     assert [entry.name for entry in Path(answer["path"]).parent.iterdir()] == ["model.tflite"]
+
+
+def test_the_stem_of_a_residual_network_is_padded_with_zeros(direct: dict[str, Any]):
+    """Not by PADV2 with the lowest number there is, which the Edge TPU does not take and eight bits cannot hold."""
+    graph = describe_model(read_model(Path(direct["stem"][1]["path"])))
+    assert [operator.type for operator in graph.operators if "PAD" in operator.type][-1] == "PAD"
+    assert "PADV2" not in graph.count_types()
 
 
 def test_it_neither_connects_nor_starts_programs(direct: dict[str, Any]):

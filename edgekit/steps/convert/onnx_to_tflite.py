@@ -51,7 +51,7 @@ class _RefusalError(Exception):
     accepts="onnx",
     produces="tflite",
     stack="onnx2tf",
-    version=2,
+    version=3,
     options=Options,
     exact=True,
     requires=("onnx", "onnxruntime", "ai-edge-litert"),

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edgekit.cli.apps import JsonOption, TargetsDirOption
+from edgekit.cli.flag_groups import with_group
 from edgekit.cli.model_flags import (
     CalibrateOption,
     DataOption,
@@ -45,31 +46,54 @@ PrintRecipeOption = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class BuildFlags:
+    """What `convert` and `quantize` share: the recipe that is made of flags, and how it is carried out."""
+
+    out: OutOption = None
+    recipe: RecipeOption = None
+    weights: WeightsOption = None
+    shape: ShapeOption = None
+    preprocess: PreprocessOption = None
+    data: DataOption = None
+    calibrate: CalibrateOption = None
+    evaluate: EvaluateOption = None
+    labels: LabelsOption = None
+    task: TaskOption = None
+    set_: SetOption = None
+    print_recipe: PrintRecipeOption = False
+    no_cache: NoCacheOption = False
+    no_eval: NoEvalOption = False
+    strict: StrictOption = False
+    jobs: JobsOption = None
+    targets_dir: TargetsDirOption = None
+    as_json: JsonOption = False
+
+    def flags(self, model: str | None) -> Flags:
+        return Flags(
+            model=model,
+            recipe=self.recipe,
+            weights=self.weights,
+            shape=tuple(self.shape or ()),
+            preprocess=self.preprocess,
+            data=self.data,
+            calibrate=self.calibrate,
+            evaluate=self.evaluate,
+            labels=self.labels,
+            task=self.task,
+            overrides=tuple(self.set_ or ()),
+        )
+
+
+@with_group(BuildFlags)
 def convert(
+    group: BuildFlags,
     model: ModelArgument = None,
     to: Annotated[
         str | None, typer.Option("--to", metavar="FORMAT", help="The format: onnx, tflite, openvino.")
     ] = None,
     target: ForTargetOption = None,
     precision: PrecisionOption = None,
-    out: OutOption = None,
-    recipe: RecipeOption = None,
-    weights: WeightsOption = None,
-    shape: ShapeOption = None,
-    preprocess: PreprocessOption = None,
-    data: DataOption = None,
-    calibrate: CalibrateOption = None,
-    evaluate: EvaluateOption = None,
-    labels: LabelsOption = None,
-    task: TaskOption = None,
-    set_: SetOption = None,
-    print_recipe: PrintRecipeOption = False,
-    no_cache: NoCacheOption = False,
-    no_eval: NoEvalOption = False,
-    strict: StrictOption = False,
-    jobs: JobsOption = None,
-    targets_dir: TargetsDirOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Convert a model: to a format by the shortest chain of exact steps, or to what a target loads.
 
@@ -85,19 +109,7 @@ def convert(
         raise InputError(
             "convert needs either --to FORMAT or --target NAME", remedy="edgekit convert --help", code="usage"
         )
-    flags = Flags(
-        model,
-        recipe,
-        weights,
-        tuple(shape or ()),
-        preprocess,
-        data,
-        calibrate,
-        evaluate,
-        labels,
-        task,
-        tuple(set_ or ()),
-    )
+    flags = group.flags(model)
     if to is not None and precision is not None:
         raise InputError(
             "--to keeps the model's own precision",
@@ -105,32 +117,15 @@ def convert(
             code="usage",
         )
     sections = {"steps": _chain(flags, to)} if to is not None else {"targets": wanted_targets(target or [], precision)}
-    switches = _Switches(out, jobs, not no_cache, not no_eval, strict, print_recipe, as_json, targets_dir)
-    return _build(flags, sections, switches)
+    return _build(flags, sections, group)
 
 
+@with_group(BuildFlags)
 def quantize(
+    group: BuildFlags,
     model: ModelArgument = None,
     target: ForTargetOption = None,
     precision: PrecisionOption = "int8",
-    out: OutOption = None,
-    recipe: RecipeOption = None,
-    weights: WeightsOption = None,
-    shape: ShapeOption = None,
-    preprocess: PreprocessOption = None,
-    data: DataOption = None,
-    calibrate: CalibrateOption = None,
-    evaluate: EvaluateOption = None,
-    labels: LabelsOption = None,
-    task: TaskOption = None,
-    set_: SetOption = None,
-    print_recipe: PrintRecipeOption = False,
-    no_cache: NoCacheOption = False,
-    no_eval: NoEvalOption = False,
-    strict: StrictOption = False,
-    jobs: JobsOption = None,
-    targets_dir: TargetsDirOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Make the file of lower precision that a target loads: INT8, or what --precision says.
 
@@ -142,68 +137,40 @@ def quantize(
     """
     if not target:
         raise InputError("quantize needs --target NAME", remedy="edgekit targets list", code="usage")
-    flags = Flags(
-        model,
-        recipe,
-        weights,
-        tuple(shape or ()),
-        preprocess,
-        data,
-        calibrate,
-        evaluate,
-        labels,
-        task,
-        tuple(set_ or ()),
-    )
-    switches = _Switches(out, jobs, not no_cache, not no_eval, strict, print_recipe, as_json, targets_dir)
-    return _build(flags, {"targets": wanted_targets(target, precision)}, switches)
+    return _build(group.flags(model), {"targets": wanted_targets(target, precision)}, group)
 
 
-@dataclass(frozen=True)
-class _Switches:
-    """How it is carried out."""
-
-    out: Path | None
-    jobs: int | None
-    use_cache: bool
-    evaluate: bool
-    strict: bool
-    print_recipe: bool
-    as_json: bool
-    targets_dir: Path | None
-
-
-def _build(flags: Flags, sections: dict[str, Any], switches: _Switches) -> int:
+def _build(flags: Flags, sections: dict[str, Any], group: BuildFlags) -> int:
     """Make the recipe, and print it, or carry it out and say what to feed the files."""
     from edgekit.cli.execution import RESOLVED, Wishes, carry_out
     from edgekit.cli.feeding import feeding_text
     from edgekit.devices import load_profiles
     from edgekit.planning.build import build_plan
 
-    profiles = load_profiles(switches.targets_dir)
+    profiles = load_profiles(group.targets_dir)
     recipe = make_recipe(flags, sections, profiles)
-    if switches.print_recipe:
+    if group.print_recipe:
         answer(recipe.to_yaml())
         return 0
     try:
-        plan = build_plan(recipe, profiles, evaluate=switches.evaluate)
+        plan = build_plan(recipe, profiles, evaluate=not group.no_eval)
     except EdgekitError as error:
         if flags.recipe is None:
             error.remedy = FLAG_REMEDIES.get(error.word, error.remedy)
         raise
-    out = switches.out or Path("edgekit-out") / plan.name
+    out = group.out or Path("edgekit-out") / plan.name
     wishes = Wishes(
         out=out,
-        jobs=switches.jobs,
-        use_cache=switches.use_cache,
-        evaluate=switches.evaluate,
-        strict=switches.strict,
-        as_json=switches.as_json,
+        jobs=group.jobs,
+        use_cache=not group.no_cache,
+        evaluate=not group.no_eval,
+        strict=group.strict,
+        as_json=group.as_json,
         recipe=str(out / RESOLVED),
     )
     result = carry_out(plan, recipe.to_yaml(), wishes)
     made = [output.artifact for output in result.outputs if output.artifact is not None]
-    if made and not switches.as_json:
+    if made and not group.as_json:
         told = (feeding_text(artifact, read_sidecar(artifact.path).get("preprocess")) for artifact in made)
         answer("\n" + "\n\n".join(told))
     return result.exit_code

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from edgekit.cli.apps import JsonOption
+from edgekit.cli.flag_groups import with_group
 from edgekit.cli.model_flags import (
     EvaluateOption,
     Flags,
@@ -38,21 +39,43 @@ WORST = 5
 FAR_DB = 40.0
 
 
+@dataclass(frozen=True)
+class JudgeFlags:
+    """What `eval` and `compare` share: the samples, how they are fed, and what the outputs mean. ``weights`` and
+    ``shape`` are those of the first model that is named."""
+
+    data: DataOption = None
+    evaluate: EvaluateOption = None
+    preprocess: PreprocessOption = None
+    task: TaskOption = None
+    labels: LabelsOption = None
+    recipe: RecipeOption = None
+    weights: WeightsOption = None
+    shape: ShapeOption = None
+    set_: SetOption = None
+    as_json: JsonOption = False
+
+    def flags(self, model: str) -> Flags:
+        return Flags(
+            model=model,
+            recipe=self.recipe,
+            weights=self.weights,
+            shape=tuple(self.shape or ()),
+            preprocess=self.preprocess,
+            evaluate=self.data or self.evaluate,
+            labels=self.labels,
+            task=self.task,
+            overrides=tuple(self.set_ or ()),
+        )
+
+
+@with_group(JudgeFlags)
 def evaluate(
+    group: JudgeFlags,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model file, or file.py:NAME.")],
-    data: DataOption = None,
-    evaluate: EvaluateOption = None,
-    preprocess: PreprocessOption = None,
-    task: TaskOption = None,
-    labels: LabelsOption = None,
     reference: Annotated[
         str | None, typer.Option("--reference", metavar="MODEL", help="Compare with this model, sample by sample.")
     ] = None,
-    recipe: RecipeOption = None,
-    weights: WeightsOption = None,
-    shape: ShapeOption = None,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Measure a model file on samples, in its own runtime: the task's metric with its interval, and latency here.
 
@@ -67,19 +90,7 @@ def evaluate(
     from edgekit.cli.measuring import Measuring, task_job
     from edgekit.cli.progress import show_progress
 
-    flags = Flags(
-        model,
-        recipe,
-        weights,
-        tuple(shape or ()),
-        preprocess,
-        None,
-        None,
-        data or evaluate,
-        labels,
-        task,
-        tuple(set_ or ()),
-    )
+    flags = group.flags(model)
     with scratch() as folder, show_progress() as listen, Jobs(listen) as jobs:
         loaded = measuring_recipe(flags, folder)
         if loaded.data is None:
@@ -87,7 +98,7 @@ def evaluate(
                 "no samples: give --data PATH, or --recipe FILE", remedy="edgekit eval --help", code="usage"
             )
         measuring = Measuring(jobs, folder, task_job(loaded))
-        artifact = jobs.read_named(model, declared_inputs(flags), weights)
+        artifact = jobs.read_named(model, declared_inputs(flags), group.weights)
         base = artifact if reference is None else jobs.read_named(reference)
         samples = measuring.samples(loaded, base)
         place, seen = measuring.reference(base, samples)
@@ -97,7 +108,7 @@ def evaluate(
         remark = calibration_note(model, samples)
     told = target_of(model)
     found = replace(found, simulated=told["simulated"])
-    if as_json:
+    if group.as_json:
         answer_json(evaluation(model, artifact, found, told["target"]))
     else:
         text = evaluation_text(
@@ -109,25 +120,15 @@ def evaluate(
     return 0
 
 
+@with_group(JudgeFlags)
 def compare(
+    group: JudgeFlags,
     first: Annotated[str, typer.Argument(metavar="A", help="The model to compare with: file, or file.py:NAME.")],
     second: Annotated[str, typer.Argument(metavar="B", help="The model that is judged.")],
-    data: DataOption = None,
-    evaluate: EvaluateOption = None,
-    preprocess: PreprocessOption = None,
-    task: TaskOption = None,
-    labels: LabelsOption = None,
-    recipe: RecipeOption = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="Weights for A, if it is file.py:NAME.")
-    ] = None,
-    shape: ShapeOption = None,
-    set_: SetOption = None,
-    as_json: JsonOption = False,
 ) -> int:
     """Compare two model files sample by sample: SQNR of each output, equal decisions, the samples that differ most.
 
-    Without samples, 8 seeded random ones are used.
+    Without samples, 8 seeded random ones are used. --weights and --shape are those of A.
 
     \b
     Examples:
@@ -138,23 +139,11 @@ def compare(
     from edgekit.cli.measuring import Measuring, task_job
     from edgekit.cli.progress import show_progress
 
-    flags = Flags(
-        first,
-        recipe,
-        weights,
-        tuple(shape or ()),
-        preprocess,
-        None,
-        None,
-        data or evaluate,
-        labels,
-        task,
-        tuple(set_ or ()),
-    )
+    flags = group.flags(first)
     with scratch() as folder, show_progress() as listen, Jobs(listen) as jobs:
         loaded = measuring_recipe(flags, folder, (second,))
         measuring = Measuring(jobs, folder, task_job(loaded))
-        base = jobs.read_named(first, declared_inputs(flags), weights)
+        base = jobs.read_named(first, declared_inputs(flags), group.weights)
         other = jobs.read_named(second)
         samples = measuring.samples(loaded, base)
         place, seen = measuring.reference(base, samples)
@@ -163,7 +152,7 @@ def compare(
         document["a"].update(target_of(first))
         document["b"].update(target_of(second))
         remarks = [calibration_note(model, samples) for model in (first, second)]
-    if as_json:
+    if group.as_json:
         answer_json(document)
     else:
         answer(comparison_text(document))

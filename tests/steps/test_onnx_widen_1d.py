@@ -14,7 +14,7 @@ from onnx import helper
 
 from edgekit.artifact import Artifact
 
-from ..onnx_models import Node, apply, check_equal, node, numbers, operators, save
+from ..onnx_models import Node, apply, check_equal, integers, node, numbers, operators, save
 
 
 def widen(source: Artifact, folder: Path, **options: object) -> Artifact:
@@ -137,6 +137,49 @@ def test_what_stays(tmp_path: Path) -> None:
         assert operators(widen(source, tmp_path / name)) == operators(source)
     source = save(tmp_path / "kept.onnx", [node("Conv", "x", "w", "y")], (1, 4, 16), w=numbers(6, 4, 3))
     assert operators(widen(source, tmp_path / "kept", keep=("Conv_y",))) == ["Conv"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    pads=st.tuples(st.integers(0, 6), st.integers(0, 6)),
+    cut=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    stride=st.integers(1, 3),
+    dilation=st.integers(1, 2),
+)
+def test_slices_of_padding(
+    pads: tuple[int, int], cut: tuple[int, int], stride: int, dilation: int, tmp_path: Path
+) -> None:
+    """Causal networks pad on both sides and cut one off: less padding does the same. Others keep their slice."""
+    attributes = {"pads": list(pads), "strides": [stride], "dilations": [dilation]}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], name="c", **attributes),
+        node("Slice", "c", "first", "last", "axes", "y"),
+    ]
+    constants = {"first": integers(cut[0]), "last": integers(-cut[1] or 1000), "axes": integers(2)}
+    length = (20 + sum(pads) - 2 * dilation - 1) // stride + 1
+    if length <= sum(cut):
+        return
+    source = save(tmp_path / "source.onnx", nodes, (1, 4, 20), w=numbers(6, 4, 3), **constants)
+    made = widen(source, tmp_path / "made")
+    if stride == 1:
+        covered = cut[0] <= pads[0] and cut[1] <= pads[1]
+        assert operators(made) == ["Unsqueeze", "Conv", *([] if covered else ["Slice"]), "Squeeze"]
+    check_equal(source, made, (1, 4, 20))
+
+
+def test_a_slice_beside_another_reader(tmp_path: Path) -> None:
+    """The padding is read there."""
+    nodes = [
+        node("Conv", "x", "w", "c", pads=[2, 2]),
+        node("Slice", "c", "first", "last", "axes", "s"),
+        node("GlobalAveragePool", "c", "g"),
+        node("Mul", "s", "g", "y"),
+    ]
+    constants = {"first": integers(0), "last": integers(-2), "axes": integers(2)}
+    source = save(tmp_path / "source.onnx", nodes, (1, 4, 16), w=numbers(6, 4, 3), **constants)
+    made = widen(source, tmp_path / "made")
+    assert operators(made) == ["Unsqueeze", "Conv", "Slice", "GlobalAveragePool", "Mul", "Squeeze"]
+    check_equal(source, made, (1, 4, 16))
 
 
 @st.composite

@@ -186,10 +186,10 @@ class Resize:
     def _join(self, names: list[str], axis: int) -> list[Any]:
         from onnx import helper
 
-        output = [self.node.output[0]]
-        joined = helper.make_node("Concat", names, output, name=self.node.name, axis=axis)
         if len(names) == 1:
-            joined = helper.make_node("Identity", names, output, name=self.node.name)
+            self.nodes[-1].output[0] = self.node.output[0]
+            return self.nodes
+        joined = helper.make_node("Concat", names, self.node.output[:1], name=self.node.name, axis=axis)
         return [*self.nodes, joined]
 
     def _add(self, operator: str, inputs: list[str], **attributes: Any) -> str:

@@ -28,7 +28,7 @@ class Scope:
         self.producers = {name: node for node in model.graph.node for name in node.output}
         self.readers: dict[str, list[Any]] = {}
         for node in model.graph.node:
-            for name in node.input:
+            for name in (*node.input, *sorted(read_names([node]) - set(node.input))):  # in its subgraphs too
                 self.readers.setdefault(name, []).append(node)
         self._taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
         self._taken.update(value.name for value in (*model.graph.input, *model.graph.initializer))

@@ -29,7 +29,7 @@ class Options(StepOptions):
     accepts="onnx",
     produces="onnx",
     stack="onnx",
-    version=1,
+    version=2,
     options=Options,
     exact=True,
     requires=("onnx",),
@@ -37,11 +37,10 @@ class Options(StepOptions):
 def onnx_widen_1d(context: Context, artifact: Artifact, options: Options) -> Produced:
     """Write 1-D convolutions, poolings and what stands between them as 2-D ones on [N, C, L, 1]."""
     model = read_model(artifact.path)
-    widening = Widening(Scope(model), frozenset(options.keep))
+    widening = Widening(Scope(model), frozenset(options.keep), [value.name for value in model.graph.output])
     for node in model.graph.node:
         widening.take(node)
-    for value in model.graph.output:
-        widening.narrow(value.name)
+    widening.finish()
     if widening.widened:
         put_nodes(model, widening.nodes, widening.scope)
     path = context.workdir / f"{context.stem}.onnx"
@@ -52,11 +51,13 @@ def onnx_widen_1d(context: Context, artifact: Artifact, options: Options) -> Pro
 class Widening:
     """The graph as it is written anew: ``wide`` are the tensors [N, C, L] that have a form [N, C, L, 1]."""
 
-    def __init__(self, scope: Scope, keep: frozenset[str]) -> None:
+    def __init__(self, scope: Scope, keep: frozenset[str], outputs: list[str]) -> None:
         self.scope = scope
         self.nodes: list[Any] = []
         self.widened: Counter[str] = Counter()
         self.wide: dict[str, str] = {}
+        self._makers: dict[str, Any] = {}
+        self._outputs = outputs
         self._keep = keep
         self._narrow: set[str] = set()  # those of ``wide`` that also exist as [N, C, L]
 
@@ -68,6 +69,17 @@ class Widening:
             for name in sorted(read_names([node])):
                 self.narrow(name)
             self.nodes.append(node)
+
+    def finish(self) -> None:
+        """The outputs, under their own names and shapes."""
+        for name in self._outputs:
+            self.narrow(name)
+
+    def maker_for(self, reader: Any) -> Any | None:
+        """The 2-D node whose output only ``reader`` reads; None where there is none."""
+        name = reader.input[0]
+        shared = name in self._outputs or len(self.scope.readers.get(name, ())) > 1 or name in self._narrow
+        return None if shared else self._makers.get(self.wide.get(name, ""))
 
     def rank(self, name: str) -> int | None:
         shape = self.scope.shape(name)
@@ -94,7 +106,9 @@ class Widening:
         kept = {each.name: helper.get_attribute_value(each) for each in node.attribute if each.name not in attributes}
         chosen = kept | {name: value for name, value in attributes.items() if value is not None}
         output = self.scope.new_name(f"{node.output[0]}_2d")
-        self.nodes.append(helper.make_node(node.op_type, inputs, [output], name=node.name, **chosen))
+        made = helper.make_node(node.op_type, inputs, [output], name=node.name, **chosen)
+        self.nodes.append(made)
+        self._makers[output] = made
         self.wide[node.output[0]] = output
         self.widened[node.op_type] += 1
         return True
@@ -123,6 +137,7 @@ def _convolution(node: Any, widening: Widening) -> bool:
     if weights is None or weights.ndim != 3 or widening.rank(node.input[0]) != 3:
         return False
     wider = widening.scope.constant(weights[..., None], f"{node.input[1]}_2d")
+    widening.scope.constants[wider] = weights[..., None]
     return widening.apply(node, [widening.widen(node.input[0]), wider, *node.input[2:]], **_window(node))
 
 
@@ -218,7 +233,50 @@ def _slice(node: Any, widening: Widening) -> bool:
     """Axes from the front; an input since opset 10, the first ones where they are left out."""
     if widening.scope.opset < 10 or (len(node.input) > 3 and node.input[3] and not _axes_up(node, 3, widening)):
         return False
+    if _trim(node, widening):
+        return True
     return widening.apply(node, [widening.widen(node.input[0]), *node.input[1:]])
+
+
+def _trim(node: Any, widening: Widening) -> bool:
+    """A slice that takes off what a convolution's padding brought in (as causal networks do) is less padding."""
+    limits = [widening.array(name) for name in node.input[1:] if name]
+    convolution, length = widening.maker_for(node), (widening.scope.shape(node.input[0]) or (None,) * 3)[2]
+    if convolution is None or convolution.op_type != "Conv" or length is None:
+        return False
+    if attribute_of(convolution, "auto_pad", "NOTSET") != "NOTSET":
+        return False
+    if len(limits) not in (3, 4) or any(each is None or each.size != 1 for each in limits):
+        return False
+    first, last, axis, stride_ = (int(each.reshape(())) for each in (*limits, np.array(1))[:4] if each is not None)
+    begin, end, _ = slice(first, last).indices(length)
+    if axis != 2 or stride_ != 1 or end <= begin:
+        return False
+    pads = _less_padding(convolution, widening, begin, end)
+    if pads is None:
+        return False
+    from onnx import helper
+
+    kept = [attribute for attribute in convolution.attribute if attribute.name != "pads"]
+    del convolution.attribute[:]
+    convolution.attribute.extend([*kept, helper.make_attribute("pads", pads)])
+    widening.wide[node.output[0]] = widening.wide[node.input[0]]
+    widening.widened["Slice"] += 1
+    return True
+
+
+def _less_padding(convolution: Any, widening: Widening, begin: int, end: int) -> list[int] | None:
+    """The padding with which only the places [begin, end) of the output are computed, or None."""
+    given = next(name for name, wide in widening.wide.items() if wide == convolution.input[0])
+    length = (widening.scope.shape(given) or (None,) * 3)[2]
+    weights = widening.array(convolution.input[1])
+    if length is None or weights is None:
+        return None
+    stride = attribute_of(convolution, "strides", [1])[0]
+    window = attribute_of(convolution, "dilations", [1])[0] * (weights.shape[2] - 1) + 1
+    front = attribute_of(convolution, "pads", [0])[0] - begin * stride
+    back = (end - begin - 1) * stride + window - length - front
+    return None if front < 0 or back < 0 else [front, 0, back, 0]
 
 
 def _axes_up(node: Any, place: int, widening: Widening) -> bool:

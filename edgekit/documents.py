@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import InputError, Mistake, RecipeError
+from edgekit.errors import InputError, Mistake, RecipeError, not_a_file
 
 #: What ``edgekit init`` writes where something is for the user to say.
 UNFILLED = "???"
@@ -108,8 +108,8 @@ def read_file(path: Path) -> tuple[Node, list[Mistake]]:
         InputError: missing, not a file, not text, or larger than ``MAX_BYTES``.
         RecipeError: not YAML, or unfolding to more than the limits allow.
     """
-    if not path.is_file():
-        what = f"{path} is a folder, not a file" if path.is_dir() else f"no file at {path}"
+    what = not_a_file(path, "file")
+    if what is not None:
         raise InputError(what, where=str(path), remedy="give the path of a YAML file", code="missing_file")
     with path.open("rb") as file:
         raw = file.read(MAX_BYTES + 1)

@@ -16,8 +16,10 @@ Missed gates (1) and unsettled ones under ``--strict`` (6) are verdicts, not exc
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 # Several errors in one run: the first of these that occurred is the exit code.
@@ -168,3 +170,22 @@ def first_exit_code(codes: Iterable[int]) -> int:
         if code in seen:
             return code
     return min(seen, default=0)
+
+
+def not_a_file(path: Path, kind: str, hint: str = "") -> str | None:
+    """What is at ``path`` if no file is: ``no model file at x.onnx`` (and ``hint``), a folder, a link that leads
+    nowhere, a device; None for a file. ``kind``: what was wanted, as ``model file``."""
+    if path.is_file():
+        return None
+    if path.is_dir():
+        return f"{path} is a folder, not a {kind}"
+    if path.exists():
+        return f"{path} is a {'pipe' if path.is_fifo() else 'socket' if path.is_socket() else 'device'}, not a {kind}"
+    if not path.is_symlink():
+        return f"no {kind} at {path}{hint}"
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return f"{path} is a symbolic link that leads in a circle"
+    return f"{path} is a symbolic link to {path.readlink()}, where nothing is"

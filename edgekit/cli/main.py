@@ -124,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     prepare_streams()
     terminate_cleanly()
     try:
+        refuse_empty(words)
         group = typer.main.get_command(make_app())
         if wants(words, "--help", "-h") and (text := help_text(group, words)) is not None:
             answer(text)
@@ -137,6 +138,14 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BaseException as error:
         code = exit_with(error, as_json=wants(words, "--json"))
     sys.exit(code or 0)
+
+
+def refuse_empty(words: Sequence[str]) -> None:
+    """Refuse (InputError) an empty word, mostly an unset variable of a shell. As a path it would be this folder."""
+    for place, word in enumerate(words):
+        if not word:
+            before = " ".join(["edgekit", *words[:place]])
+            raise InputError(f'the argument after `{before}` is empty: ""', remedy="give its value", code="usage")
 
 
 def wants(words: Sequence[str], *flags: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgekit.devices.profile import Profile
 from edgekit.documents import Node, read_file
-from edgekit.errors import InputError, Mistake, RecipeError, UnknownName
+from edgekit.errors import InputError, Mistake, RecipeError, UnknownName, not_a_file
 from edgekit.registry import did_you_mean
 from edgekit.validation import check, raise_mistakes
 
@@ -107,12 +107,11 @@ def validate_profile(path: Path, *, check_names: CheckNames | None = None, own: 
         RecipeError: all its mistakes, with their places.
         InputError: there is no such file, or edgekit has a profile of that name.
     """
-    if not path.is_file():
-        raise InputError(f"no target profile at {path}", where=str(path), code="missing_file")
+    what = not_a_file(path, "target profile")
+    if what is not None:
+        raise InputError(what, where=str(path), code="missing_file")
     own = own or own_folder()
-    twin = own / path.name
-    if twin.is_file() and not twin.samefile(path):
-        raise two_of_one_name(twin, path)
+    _refuse_own_name(path, own / path.name)
     files = {other.stem: other for folder in (own, path.parent) for other in sorted(folder.glob("*" + SUFFIX))}
     files[path.stem] = path
     profile, tree = _load(path.stem, files)
@@ -121,6 +120,18 @@ def validate_profile(path: Path, *, check_names: CheckNames | None = None, own: 
         check_names(profile, tree, mistakes)
     raise_mistakes(mistakes, str(path))
     return profile
+
+
+def _refuse_own_name(path: Path, twin: Path) -> None:
+    """Refuse (InputError) a profile that is called like one of edgekit's own and says something else. One that says the
+    same is that profile, in another checkout than the installed one."""
+    if twin.is_file() and not twin.samefile(path) and twin.read_bytes() != path.read_bytes():
+        raise InputError(
+            f"`{path.stem}` is the name of a profile of edgekit's own, which says something else: {twin}",
+            where=str(path),
+            remedy=f"rename yours; with `extends: {path.stem}` it can still take over what edgekit's says",
+            code="duplicate_target",
+        )
 
 
 def _load(name: str, files: Mapping[str, Path]) -> tuple[Profile, Node]:

@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from edgekit.artifact import IO, Artifact, Build
-from edgekit.errors import InputError
+from edgekit.errors import InputError, not_a_file
 from edgekit.graph import Graph
 from edgekit.registry import Registry, did_you_mean
 
@@ -112,13 +112,9 @@ def find_format(path: Path) -> Format:
     Raises:
         InputError: missing, empty, of no known format, or of another format than its suffix says.
     """
-    if not path.exists():
-        raise InputError(
-            f"no model file at {path}{_did_you_mean(path)}",
-            where=str(path),
-            remedy="give the path of a model file",
-            code="missing_file",
-        )
+    what = None if path.is_dir() else not_a_file(path, "model file", _did_you_mean(path))
+    if what is not None:
+        raise InputError(what, where=str(path), remedy="give the path of a model file", code="missing_file")
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"the model file {path} is empty", where=str(path), remedy=AGAIN, code="empty_file")
     head = b""
@@ -165,4 +161,5 @@ def _did_you_mean(path: Path) -> str:
     if not path.parent.is_dir():
         return ""
     suffixes = {suffix for known in FORMATS for suffix in known.suffixes}
-    return did_you_mean(path.name, [near.name for near in path.parent.iterdir() if near.suffix.lower() in suffixes])
+    there = [near.name for near in path.parent.iterdir() if near.suffix.lower() in suffixes and near.exists()]
+    return did_you_mean(path.name, there)

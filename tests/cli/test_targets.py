@@ -113,7 +113,8 @@ def test_validate_two_of_one_name(edgekit_command, tmp_path: Path) -> None:  # t
     assert "two target profiles are called `mine`" in done.stderr
     clash = tmp_path / "coral.yaml"
     clash.write_text(MINE.replace("mine", "coral"))
-    assert "two target profiles are called `coral`" in edgekit_command("targets", "validate", str(clash)).stderr
+    said = edgekit_command("targets", "validate", str(clash)).stderr
+    assert "`coral` is the name of a profile of edgekit's own, which says something else" in said
 
 
 def test_what_a_profile_rules_out_is_exit_4(edgekit_command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

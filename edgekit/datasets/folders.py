@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
-from edgekit.datasets.pictures import is_picture, read_bytes
-from edgekit.datasets.source import Content, Source, inside, read_labels_file
+from edgekit.datasets.listing import LISTING, read_listing
+from edgekit.datasets.pictures import read_bytes
+from edgekit.datasets.source import Content, Source, read_labels_file, repeated
+from edgekit.datasets.walk import find_pictures, is_picture, list_visible
 from edgekit.errors import InputError
 
 
@@ -15,16 +16,19 @@ def open_folder(folder: Path, classes: tuple[str, ...] | None) -> Source:
     """The samples of a folder; ``classes`` from the task's labels file, else from the folder's own ``labels.txt``.
 
     Raises:
-        InputError: no picture in it, pictures beside class folders, a class that the labels do not name, or a
-            ``labels.csv`` that is not one.
+        InputError: no picture in it, pictures beside class folders, a class that the labels do not name, a folder or
+            a link in it that cannot be followed, or a ``labels.csv`` that is not one.
     """
-    if classes is None and (folder / "labels.txt").is_file():
+    visible = list_visible(folder)
+    files = {path.name for path in visible if path.is_file()}
+    if classes is None and "labels.txt" in files:
         classes = read_labels_file(folder / "labels.txt")
-    if (folder / "labels.csv").is_file():
-        return _open_listed(folder, classes)
-    children = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith((".", "__")))
-    pictures = sorted(child for child in folder.iterdir() if is_picture(child))
-    in_classes = [(path, child.name) for child in children for path in sorted(child.rglob("*")) if is_picture(path)]
+    if LISTING in files:
+        listed = read_listing(folder, classes)
+        return _of_files(folder, listed.files, listed.labels, listed.classes, named=listed.named)
+    children = [path for path in visible if path.is_dir()]
+    pictures = [path for path in visible if not path.is_dir() and is_picture(path)]
+    in_classes = [(path, child.name) for child in children for path in find_pictures(child)]
     if pictures and in_classes:
         raise InputError(
             f"{folder} holds both pictures ({pictures[0].name}, ...) and folders of pictures ({children[0].name}, ...)",
@@ -58,54 +62,17 @@ def _open_classes(
             remedy="make the folder names those of the labels file",
             code="classes_differ",
         )
+    twice = [name for name in names if name in repeated(ordered)]
+    if twice:
+        raise InputError(
+            f"two classes of the labels file are called `{twice[0]}`, and {folder / twice[0]} could be either",
+            where=str(folder),
+            remedy="list the pictures in labels.csv (file,label) with class indices",
+            code="classes_differ",
+        )
     place = {name: index for index, name in enumerate(ordered)}
     files = [path for path, _ in found]
     return _of_files(folder, files, [place[name] for _, name in found], ordered, named=classes is None)
-
-
-def _open_listed(folder: Path, classes: tuple[str, ...] | None) -> Source:
-    """``labels.csv`` with the columns ``file`` and ``label``: class names, else class indices."""
-    listing = folder / "labels.csv"
-    try:
-        with listing.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if not {"file", "label"} <= set(reader.fieldnames or ()):
-                columns = ", ".join(reader.fieldnames or ()) or "(none)"
-                raise InputError(
-                    f"{listing} has the columns {columns}, not `file` and `label`",
-                    where=f"{listing}:1",
-                    remedy="begin it with the line file,label",
-                    code="unreadable_labels",
-                )
-            rows = [(row["file"] or "", row["label"] or "") for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{listing} cannot be read: {error}", where=str(listing), code="unreadable_labels") from error
-    if not rows:
-        raise InputError(f"{listing} lists no pictures", where=str(listing), code="empty_data")
-    files = [inside(folder, name, listing) for name, _ in rows]
-    for number, path in enumerate(files, start=2):
-        if not path.is_file():
-            raise InputError(
-                f"{listing} lists {path.name}, which is not there",
-                where=f"{listing}:{number}",
-                remedy="correct the name, or remove the line",
-                code="missing_file",
-            )
-    texts = [label.strip() for _, label in rows]
-    by_name = classes is not None and set(texts) <= set(classes)
-    if not by_name and all(text.isdigit() for text in texts):
-        return _of_files(folder, files, [int(text) for text in texts], classes, named=False)
-    ordered = tuple(sorted(set(texts))) if classes is None else classes
-    place = {name: index for index, name in enumerate(ordered)}
-    for number, text in enumerate(texts, start=2):
-        if text not in place:
-            raise InputError(
-                f"the label `{text}` in {listing} is not among the {len(ordered)} labels",
-                where=f"{listing}:{number}",
-                remedy="use the names of the labels file, or class indices in every line",
-                code="classes_differ",
-            )
-    return _of_files(folder, files, [place[text] for text in texts], ordered, named=classes is None)
 
 
 def _of_files(

@@ -1,4 +1,4 @@
-"""Pictures in files: which count as such, and how they become arrays."""
+"""Pictures in files, and how they become arrays."""
 
 from __future__ import annotations
 
@@ -13,15 +13,9 @@ from edgekit.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 MEND = "remove or replace it"
 # Only these decoders are tried: others that Pillow knows start external programs (Ghostscript for EPS).
 _DECODERS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-
-
-def is_picture(path: Path) -> bool:
-    """A visible file whose suffix is a picture's."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
 def read_bytes(path: Path) -> bytes:

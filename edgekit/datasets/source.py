@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,11 @@ def read_labels_file(path: Path) -> tuple[str, ...]:
             code="unreadable_labels",
         )
     return tuple(names)
+
+
+def repeated(names: Sequence[str]) -> set[str]:
+    """The names that stand more than once, so that none of them says which class is meant."""
+    return {name for name, count in Counter(names).items() if count > 1}
 
 
 def inside(folder: Path, name: str, listed_in: Path) -> Path:

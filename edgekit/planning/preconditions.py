@@ -182,7 +182,8 @@ def _why_no_labels(recipe: Recipe) -> str | None:
 def holds_labels(path: Path) -> bool | None:
     """Whether samples at ``path`` come with labels, by their form alone; None where that does not show."""
     if path.is_dir():
-        return (path / LABELS_FILE).is_file() or any(child.is_dir() for child in path.iterdir())
+        visible = [child for child in path.iterdir() if not child.name.startswith(".")]
+        return (path / LABELS_FILE).is_file() or any(child.is_dir() for child in visible)
     if path.suffix == ".npz" and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             return bool({"y.npy", "labels.npy"} & set(archive.namelist()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import permutations
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from edgekit.artifact import Artifact
+from edgekit.artifact import Artifact, hash_files
+from edgekit.formats import FORMATS, Declared
+from edgekit.formats.runner import open_runner
+from edgekit.numerics.sqnr import sqnr_db
 
 from ..onnx_models import Node, apply, check_equal, integers, node, numbers, operators, save
 
@@ -50,6 +54,47 @@ def test_shuffles(
     assert operators(made) == [becomes]
     check_equal(source, made, (1, 12, 4, 6), rounding=False)
     assert operators(convolve(source, tmp_path / "few", most_channels=11)) == operators(source)
+
+
+HALVES = [
+    node("Reshape", "x", "rows", "r"),
+    node("Transpose", "r", "t", perm=[1, 0, 2]),
+    node("Reshape", "t", "parts", "p"),
+    node("Gather", "p", "zero", "even", axis=0),
+    node("Gather", "p", "one", "odd", axis=0),
+    node("Sub", "even", "odd", "y"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 1), (1, 0), (-1, -2)])
+def test_a_shuffle_taken_apart_at_once(first: int, second: int, tmp_path: Path) -> None:
+    """As ShuffleNetV2's original code writes it: every second channel for each of two branches."""
+    constants = {"rows": integers(6, 2, 24), "parts": integers(2, 1, 6, 4, 6), "zero": np.int64(first)}
+    source = save(tmp_path / "s.onnx", HALVES, (1, 12, 4, 6), one=np.int64(second), **constants)
+    made = convolve(source, tmp_path / "made")
+    assert operators(made) == ["Conv", "Conv", "Sub"]
+    check_equal(source, made, (1, 12, 4, 6), rounding=False)
+
+
+def test_parts_that_are_no_channels(tmp_path: Path) -> None:
+    """Rows of the picture that go apart."""
+    constants = {"rows": integers(12, 2, 12), "parts": integers(2, 1, 12, 2, 6), "zero": np.int64(0)}
+    nodes = [*HALVES[:4], node("Abs", "even", "y")]
+    source = save(tmp_path / "s.onnx", nodes, (1, 12, 4, 6), **constants)
+    made = convolve(source, tmp_path / "made")
+    check_equal(source, made, (1, 12, 4, 6), rounding=False)
+
+
+def test_a_published_detector(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """FastestDet, whose ShuffleNetV2 shuffles thirteen times."""
+    path = shared_data("detection/FastestDet.onnx")
+    source = Artifact(path, "onnx", *hash_files([path]), FORMATS.get("onnx").read_io(path, Declared()))
+    made = convolve(source, tmp_path / "made")
+    assert operators(source).count("Gather") == 26
+    assert "Gather" not in operators(made)
+    sample = {"input.1": np.random.default_rng(0).random((1, 3, 352, 352)).astype(np.float32)}
+    (expected,), (found,) = (open_runner(each, 2).run(sample).values() for each in (source, made))
+    assert sqnr_db(expected, found) > 120
 
 
 @pytest.mark.parametrize("mode", ["DCR", "CRD"])

@@ -3,7 +3,8 @@
 They only move numbers, but as DepthToSpace, or as reshape, transpose, reshape over five or six axes, they become
 operators that accelerators refuse (GATHER, DEPTH_TO_SPACE) or tensors of more axes than those have. A convolution of
 the same effect maps wherever convolutions do: 1 x 1 for a channel shuffle, one with a stride of the block for a pixel
-unshuffle, a transposed one for a pixel shuffle. Where a shuffle follows a convolution it only reorders its weights.
+unshuffle, a transposed one for a pixel shuffle. Where a shuffle follows a convolution it only reorders its weights. A
+shuffle whose halves are taken apart at once, as ShuffleNetV2 writes it, is one convolution for each half.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Options(StepOptions):
     accepts="onnx",
     produces="onnx",
     stack="onnx",
-    version=1,
+    version=2,
     options=Options,
     exact=True,
     requires=("onnx",),
@@ -79,11 +80,12 @@ class _Graph:
         pattern = self._pattern(node) if node.domain in ("", "ai.onnx") else None
         if pattern is None:
             return
-        given, sizes, order = pattern
+        given, sizes, order, pick = pattern
         before, after = self._sizes(given), self._sizes(node.output[0])
         if before is None or after is None or max(before[1], after[1]) > self._most or not self.scope.is_float(given):
             return
-        moved = np.arange(math.prod(before)).reshape(sizes).transpose(order).reshape(after)
+        moved = np.arange(math.prod(before)).reshape(sizes).transpose(order)
+        moved = moved.reshape(after) if pick is None else moved.reshape(-1, *after)[pick]
         if np.array_equal(moved.reshape(-1), np.arange(moved.size)):
             return  # nothing moves
         made = self._shuffle(node, given, before, moved) or self._convolve(node, given, before, moved)
@@ -100,10 +102,13 @@ class _Graph:
                 return nodes
             nodes = kept
 
-    def _pattern(self, node: Any) -> tuple[str, Shape, Shape] | None:
-        """(input, sizes, order) where ``node`` ends a reshape to the sizes, a transpose and a reshape of four axes."""
+    def _pattern(self, node: Any) -> tuple[str, Shape, Shape, int | None] | None:
+        """(input, sizes, order, pick) where ``node`` ends a reshape to the sizes, a transpose and a reshape of four
+        axes, or takes one part (``pick``) of a reshape to several such."""
         if node.op_type == "DepthToSpace":
             return self._depth_to_space(node)
+        if node.op_type == "Gather":
+            return self._part(node)
         turn = self._maker(node.input[0]) if node.op_type == "Reshape" else None
         if turn is None or turn.op_type != "Transpose":
             return None
@@ -111,17 +116,27 @@ class _Graph:
         sizes, order = self.scope.shape(turn.input[0]), attribute_of(turn, "perm", None)
         if first is None or first.op_type != "Reshape" or sizes is None or None in sizes or order is None:
             return None
-        return first.input[0], tuple(int(size) for size in sizes if size is not None), tuple(order)
+        return first.input[0], tuple(int(size) for size in sizes if size is not None), tuple(order), None
 
-    def _depth_to_space(self, node: Any) -> tuple[str, Shape, Shape] | None:
+    def _part(self, node: Any) -> tuple[str, Shape, Shape, int | None] | None:
+        """``shuffled.reshape(2, 1, channels / 2, height, width)[0]`` and ``[1]``."""
+        index = self.scope.constants.get(node.input[1])
+        parts = self._maker(node.input[0])
+        shape = self.scope.shape(node.input[0])
+        if index is None or index.ndim or attribute_of(node, "axis", 0) or parts is None or shape is None:
+            return None
+        found = None if parts.op_type != "Reshape" or len(shape) != 5 else self._pattern(parts)
+        return None if found is None else (*found[:3], int(index))
+
+    def _depth_to_space(self, node: Any) -> tuple[str, Shape, Shape, int | None] | None:
         given = self._sizes(node.input[0])
         if given is None:
             return None
         block, (_, channels, height, width) = int(attribute_of(node, "blocksize", 1)), given
         inner = channels // block**2
         if attribute_of(node, "mode", "DCR") == "CRD":
-            return node.input[0], (1, inner, block, block, height, width), (0, 1, 4, 2, 5, 3)
-        return node.input[0], (1, block, block, inner, height, width), (0, 3, 4, 1, 5, 2)
+            return node.input[0], (1, inner, block, block, height, width), (0, 1, 4, 2, 5, 3), None
+        return node.input[0], (1, block, block, inner, height, width), (0, 3, 4, 1, 5, 2), None
 
     def _shuffle(self, node: Any, given: str, before: Shape, moved: np.ndarray) -> Any | None:
         """For a channel shuffle behind a convolution (and an activation): its weights, reordered."""
@@ -166,7 +181,7 @@ class _Graph:
         if moved.shape[2] >= before[2]:
             found = _enlarging(before, moved)
             operator, kind = (
-                ("ConvTranspose", "pixel shuffle") if moved.shape != before else ("Conv", "channel shuffle")
+                ("ConvTranspose", "pixel shuffle") if moved.shape[2:] != before[2:] else ("Conv", "channel shuffle")
             )
         else:
             found = _shrinking(before, moved)
@@ -197,9 +212,11 @@ def _enlarging(before: Shape, moved: np.ndarray) -> np.ndarray | None:
     convolution [out, in, 1, 1] for a block of one), if each place of a block reads one channel of its own."""
     _, channels, height, width = before
     _, outputs, tall, wide = moved.shape
-    if tall % height or wide % width or outputs * (tall // height) * (wide // width) != channels:
+    if tall % height or wide % width:
         return None
     block = (tall // height, wide // width)
+    if block != (1, 1) and outputs * block[0] * block[1] != channels:
+        return None
     places = moved.reshape(outputs, height, block[0], width, block[1]).transpose(0, 2, 4, 1, 3)
     first = places[..., :1, :1]
     if not np.array_equal(

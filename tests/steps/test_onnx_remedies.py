@@ -292,6 +292,21 @@ def test_other_means_stay(axes: tuple[int, ...], shape: tuple[int, ...], tmp_pat
     assert operators(run_step("onnx_pool_means", source)) == ["ReduceMean"]
 
 
+@pytest.mark.parametrize("pooled", [False, True], ids=["ReduceMean", "GlobalAveragePool"])
+def test_a_mean_beside_another_reader(pooled: bool, tmp_path: Path, run_step: RunStep) -> None:
+    """Squeeze and excitation."""
+    mean = node("GlobalAveragePool", "x", "m") if pooled else node("ReduceMean", "x", "m", axes=(2, 3))
+    gate = [node("Sigmoid", "m", "s"), node("Mul", "x", "s", "y")]
+    source = save(tmp_path / "m.onnx", [mean, *gate])
+    made = run_step("onnx_pool_means", source)
+    assert operators(made) == ["AveragePool", "Sigmoid", "Mul"]
+    assert off(source, made, wide()) < 1e-5
+    free = save(tmp_path / "f.onnx", [mean, *gate], (1, 7, "H", 6))
+    assert operators(run_step("onnx_pool_means", free)) == ["GlobalAveragePool", "Sigmoid", "Mul"]
+    alone = save(tmp_path / "a.onnx", [node("GlobalAveragePool", "x", "y")])
+    assert operators(run_step("onnx_pool_means", alone)) == ["GlobalAveragePool"]
+
+
 def test_a_mean_kept_by_name(tmp_path: Path, run_step: RunStep) -> None:
     source = save(tmp_path / "m.onnx", [node("ReduceMean", "x", "y", axes=(2, 3))])
     assert operators(run_step("onnx_pool_means", source, keep=("ReduceMean_y",))) == ["ReduceMean"]
@@ -368,6 +383,7 @@ def between_convolutions(folder: Path, name: str) -> Artifact:
         ],
         "clip": [node("Clip", "c", "zero", "one_", "a")],
         "elu": [node("Elu", "c", "e"), node("Add", "e", "c", "a")],
+        "gate": [node("GlobalAveragePool", "c", "p"), node("Sigmoid", "p", "s"), node("Mul", "c", "s", "a")],
         "mish": [node("Softplus", "c", "s"), node("Tanh", "s", "t"), node("Mul", "c", "t", "a")],
     }
     numbers = {"w": weights, "v": draw.standard_normal((4, 7, 1, 1)).astype(np.float32)}
@@ -388,6 +404,7 @@ REMEDIES = {
     "clip": ("onnx_replace_activations", 60),
     "elu": ("onnx_approximate_activations", 45),
     "mish": ("onnx_approximate_activations", 40),
+    "gate": ("onnx_pool_means", 60),
     "mean": ("onnx_pool_means", 60),
 }
 

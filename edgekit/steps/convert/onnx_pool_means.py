@@ -1,4 +1,4 @@
-"""onnx -> onnx: means over height and width written as the pooling that they are."""
+"""onnx -> onnx: means over height and width written as the pooling that they are, so that it stays channel-last."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, count_note
 
 
 class Options(StepOptions):
-    keep: tuple[str, ...] = Field((), description="names of ReduceMean nodes that stay as they are")
+    keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
 
 
 @step(
@@ -21,26 +21,28 @@ class Options(StepOptions):
     accepts="onnx",
     produces="onnx",
     stack="onnx",
-    version=1,
+    version=2,
     options=Options,
     exact=True,
     requires=("onnx",),
 )
 def onnx_pool_means(context: Context, artifact: Artifact, options: Options) -> Produced:
-    """Write means over height and width as global pooling, which converts to channel-last without a transpose."""
+    """Write means over height and width as pooling, which converts to channel-last without a transpose."""
     model = read_model(artifact.path)
 
     def rule(node: Any, scope: Scope) -> list[Any] | None:
-        return None if node.name in options.keep else _pool(node, scope)
+        if node.name in options.keep:
+            return None
+        return _pool(node, scope) if node.op_type == "ReduceMean" else _pool_by_window(node, scope)
 
-    replaced = replace_nodes(model, {"ReduceMean": rule})
+    replaced = replace_nodes(model, {"ReduceMean": rule, "GlobalAveragePool": rule})
     path = context.workdir / f"{context.stem}.onnx"
     write_model(model, path)
-    return Produced(path, artifact.io, count_notes(replaced, "by global pooling"))
+    return Produced(path, artifact.io, count_notes(replaced, "by pooling"))
 
 
 def _pool(node: Any, scope: Scope) -> list[Any] | None:
-    """GlobalAveragePool [N, C, H, W] -> [N, C, 1, 1], and Flatten to [N, C] where the axes are not kept."""
+    """Pooling [N, C, H, W] -> [N, C, 1, 1], and Flatten to [N, C] where the axes are not kept."""
     from onnx import helper
 
     shape = scope.shape(node.input[0])
@@ -51,12 +53,30 @@ def _pool(node: Any, scope: Scope) -> list[Any] | None:
         return None
     output = node.output[0]
     if attribute_of(node, "keepdims", 1):
-        return [helper.make_node("GlobalAveragePool", node.input[:1], [output], name=node.name)]
+        return [_pooling(node, scope, output)]
     pooled = scope.new_name(f"{output}_pooled")
     return [
-        helper.make_node("GlobalAveragePool", node.input[:1], [pooled], name=node.name),
+        _pooling(node, scope, pooled),
         helper.make_node("Flatten", [pooled], [output], name=f"{node.name}_flatten", axis=1),
     ]
+
+
+def _pool_by_window(node: Any, scope: Scope) -> list[Any] | None:
+    """Global pooling where it stands beside another reader; elsewhere it is what it should be."""
+    made = _pooling(node, scope, node.output[0])
+    return [made] if made.op_type == "AveragePool" else None
+
+
+def _pooling(node: Any, scope: Scope, output: str) -> Any:
+    """Global pooling; by a window of the whole picture where something else reads the picture too, as around the gate
+    of squeeze and excitation: there a converter leaves the mean channel-first, between transposes."""
+    from onnx import helper
+
+    shape = scope.shape(node.input[0]) or ()
+    if len(scope.readers.get(node.input[0], ())) > 1 and len(shape) == 4 and all(shape[2:]):
+        window = {"kernel_shape": shape[2:], "strides": [1, 1]}
+        return helper.make_node("AveragePool", node.input[:1], [output], name=node.name, **window)
+    return helper.make_node("GlobalAveragePool", node.input[:1], [output], name=node.name)
 
 
 def _axes(node: Any, scope: Scope) -> list[int] | None:

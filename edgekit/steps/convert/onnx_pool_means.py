@@ -74,7 +74,7 @@ def _pooling(node: Any, scope: Scope, output: str) -> Any:
 
     shape = scope.shape(node.input[0]) or ()
     if len(scope.readers.get(node.input[0], ())) > 1 and len(shape) == 4 and all(shape[2:]):
-        window = {"kernel_shape": shape[2:], "strides": [1, 1]}
+        window: dict[str, Any] = {"kernel_shape": shape[2:], "strides": [1, 1]}
         return helper.make_node("AveragePool", node.input[:1], [output], name=node.name, **window)
     return helper.make_node("GlobalAveragePool", node.input[:1], [output], name=node.name)
 

@@ -84,12 +84,30 @@ def _open_jpegs(
 ) -> Source:
     rows = _read_rows(archive, "jpeg", path, scratch)
     encoded, start = rows.path, rows.start
-    offsets = _load_small(archive, "offsets", path, scratch).astype(np.int64)
+    offsets = _load_small(archive, "offsets", path, scratch)
     size = len(rows)
-    if offsets.ndim != 1 or len(offsets) < 2 or offsets[0] < 0 or offsets[-1] > size or (np.diff(offsets) < 0).any():
+    if rows.dtype != np.uint8 or rows.shape:
         raise InputError(
-            f"`offsets` in {path} do not divide its {size} bytes of `jpeg`", where=str(path), code="unreadable_data"
+            f"`jpeg` in {path} is {rows.dtype} with rows of {list(rows.shape)}, not bytes end to end",
+            where=str(path),
+            remedy="save numpy.frombuffer(all files joined, numpy.uint8)",
+            code="unreadable_data",
         )
+    if (
+        offsets.dtype.kind not in "iu"
+        or offsets.ndim != 1
+        or len(offsets) < 2
+        or offsets[0] < 0
+        or offsets[-1] > size
+        or (np.diff(offsets) < 0).any()
+    ):
+        raise InputError(
+            f"`offsets` in {path} do not divide its {size} bytes of `jpeg`",
+            where=str(path),
+            remedy="save the place where each file begins, and the end of the last, as integers",
+            code="unreadable_data",
+        )
+    offsets = offsets.astype(np.int64)
     labels = _read_labels(path, archive, members, scratch)
     if labels is not None and len(labels) != len(offsets) - 1:
         raise InputError(
@@ -125,14 +143,30 @@ class _Numbered(Sequence[str]):
 def _read_labels(path: Path, archive: zipfile.ZipFile, members: set[str], scratch: Path) -> RowReader | None:
     for name in ("y", "labels"):
         if name in members:
-            return _read_rows(archive, name, path, scratch)
+            rows = _read_rows(archive, name, path, scratch)
+            if rows.dtype.names is not None:
+                raise InputError(
+                    f"`{name}` in {path} is a table with the columns {', '.join(rows.dtype.names)}, not labels",
+                    where=str(path),
+                    remedy="save one of its columns",
+                    code="unreadable_labels",
+                )
+            return rows
     return None
 
 
 def _read_classes(archive: zipfile.ZipFile, members: set[str], path: Path, scratch: Path) -> tuple[str, ...] | None:
     if "classes" not in members:
         return None
-    return tuple(str(name) for name in _load_small(archive, "classes", path, scratch))
+    classes = _load_small(archive, "classes", path, scratch)
+    if classes.ndim != 1 or not len(classes):
+        raise InputError(
+            f"`classes` in {path} has the shape {list(classes.shape)}, not one name per class",
+            where=str(path),
+            remedy="save a list of the class names in the order of the model's outputs",
+            code="unreadable_labels",
+        )
+    return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in classes)
 
 
 def _read_rows(archive: zipfile.ZipFile, name: str, path: Path, scratch: Path) -> RowReader:

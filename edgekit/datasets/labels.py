@@ -9,9 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.datasets.listing import MAX_INDEX
 from edgekit.datasets.rows import RowWriter
-from edgekit.datasets.source import Source
+from edgekit.datasets.source import Source, repeated
 from edgekit.errors import InputError
+
+LABEL_ALL = "give every sample a label of one kind, or none of them"
+SAVE_INDICES = "save class indices, whole numbers from 0"
+GIVE_NAMES = "give all class names in the model's order: `task: {labels: FILE}`, --labels FILE, or `classes` in an .npz"
 
 
 class LabelWriter:
@@ -23,6 +28,7 @@ class LabelWriter:
         self._folder = folder
         self._source = source
         self._place = {name: index for index, name in enumerate(source.classes or ())}
+        self._twice = repeated(source.classes or ())
         self._rows: RowWriter | None = None
         self._boxes: list[Any] = []
         self._digest = hashlib.sha256()
@@ -46,7 +52,7 @@ class LabelWriter:
         try:
             self._rows.append(row)
         except ValueError as error:
-            raise self._refuse(index, f"is not like the others: {error}") from error
+            raise self._refuse(index, f"is not like the others: {error}", LABEL_ALL) from error
         self._digest.update(np.ascontiguousarray(row).data)
 
     def close(self) -> None:
@@ -63,31 +69,59 @@ class LabelWriter:
         return None if self.file is None else self._digest.hexdigest()
 
     def _to_row(self, index: int, label: Any) -> np.ndarray:
+        if isinstance(label, bytes):
+            label = label.decode("utf-8", "replace")
         if isinstance(label, str):
-            if label not in self._place:
-                raise self._refuse(index, f"`{label}` is not among the {len(self._place)} class names")
-            return np.asarray(self._place[label], np.int64)
+            return np.asarray(self._place_of(index, label), np.int64)
         if label is None:
-            raise self._refuse(index, "is missing, though other samples have one")
+            raise self._refuse(index, "is missing, though other samples have one", LABEL_ALL)
         array = np.asarray(label)
         if array.ndim and array.size == 1:
             array = array.reshape(())
+        if array.dtype.kind == "O" and all(isinstance(value, int) for value in array.flat):
+            array = array.astype(np.float64)  # whole numbers beyond 64 bits, which are refused below
         if array.dtype.kind not in "iub" and not (array.dtype.kind == "f" and (array == np.floor(array)).all()):
-            raise self._refuse(index, f"is {label!r}, neither a class index nor a class name")
+            raise self._refuse(index, f"is {_show(label)}, neither a class index nor a class name", SAVE_INDICES)
         if array.ndim == 1:
-            raise self._refuse(index, f"is a row of {array.size} numbers (one-hot?), not a class index or a label map")
-        row = array.astype(np.int64)
-        classes = self._source.classes
-        if row.ndim == 0 and (row < 0 or (classes is not None and row >= len(classes))):
-            raise self._refuse(
-                index, f"is {int(row)}, but the classes are {0 if classes is None else len(classes)} from 0"
-            )
-        return row if row.ndim == 0 else row.astype(np.int32)
+            what = f"is a row of {array.size} numbers (one-hot?), not a class index or a label map"
+            raise self._refuse(index, what, "save the place of each row's 1, as y.argmax(axis=1)")
+        if array.size and (array.max() > MAX_INDEX or array.min() < -MAX_INDEX):
+            worst = array.max() if array.max() > MAX_INDEX else array.min()
+            what = "is" if array.ndim == 0 else "is a map that holds"
+            raise self._refuse(index, f"{what} {worst}, which is no class index", SAVE_INDICES)
+        if array.ndim == 0:
+            self._check_index(index, int(array))
+        return array.astype(np.int64 if array.ndim == 0 else np.int32)
 
-    def _refuse(self, index: int, what: str) -> InputError:
-        return InputError(
-            f"the label of {self._source.ids[index]} {what}",
-            where=self._source.ids[index],
-            remedy="correct the data, or give the class names in order with `task: {labels: FILE}`",
-            code="classes_differ",
-        )
+    def _place_of(self, index: int, name: str) -> int:
+        """The class index of a name."""
+        if not self._place:
+            digits = name.strip().isdecimal()
+            raise self._refuse(
+                index,
+                f"is the text `{name}`, and nothing gives the class names in the model's order",
+                "save the labels as integers" if digits else GIVE_NAMES,
+            )
+        if name not in self._place:
+            raise self._refuse(index, f"is `{name}`, which is not among the {len(self._place)} class names", GIVE_NAMES)
+        if name in self._twice:
+            raise self._refuse(index, f"is `{name}`, as two classes are called", SAVE_INDICES)
+        return self._place[name]
+
+    def _check_index(self, index: int, label: int) -> None:
+        if label < 0:
+            what = f"is {label}, and class indices count from 0"
+            raise self._refuse(index, what, "leave out samples without a class, and count the others from 0")
+        classes = self._source.classes
+        if classes is not None and label >= len(classes):
+            what = f"is {label}, but the classes are 0 to {len(classes) - 1}, as {len(classes)} class names are given"
+            raise self._refuse(index, what, GIVE_NAMES)
+
+    def _refuse(self, index: int, what: str, remedy: str) -> InputError:
+        sample = self._source.ids[index]
+        return InputError(f"the label of {sample} {what}", where=sample, remedy=remedy, code="classes_differ")
+
+
+def _show(label: Any) -> str:
+    text = " ".join(str(label).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -219,6 +219,49 @@ def test_arrays_that_are_wrong(tmp_path: Path, arrays: dict, words: tuple, messa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.npz"]
 
 
+X3 = np.zeros((3, 2))
+
+
+@pytest.mark.parametrize(
+    ("y", "message", "remedy"),
+    [
+        (np.array([0, -1, 1]), r"d.npz\[1\] is -1, and class indices count from 0", "leave out samples without"),
+        (np.array(["0", "1", "2"]), r"d.npz\[0\] is the text `0`, and nothing gives", "as integers"),
+        (np.array(["a", "b", "c"]), r"d.npz\[0\] is the text `a`, and nothing gives", "`classes` in an .npz"),
+        (np.array([b"a", b"b", b"c"]), "is the text `a`, and nothing gives", "`classes` in an .npz"),
+        (np.array([0, 1, 2**63], np.uint64), r"d.npz\[2\] is 9223372036854775808, which is no", "whole numbers from 0"),
+        (np.array([0, 1, 1e300]), r"d.npz\[2\] is 1e\+300, which is no class index", "whole numbers from 0"),
+        (np.array([0, -np.inf, 1]), r"d.npz\[1\] is -inf, which is no class index", "whole numbers from 0"),
+        (np.array([0, np.nan, 1]), r"d.npz\[1\] is nan, neither", "whole numbers from 0"),
+        (
+            np.array([[0, 1], [2**32, 0], [1, 1]])[:, None],
+            r"d.npz\[1\] is a map that holds 4294967296",
+            "whole numbers",
+        ),
+    ],
+)
+def test_labels_that_are_none(tmp_path: Path, y: np.ndarray, message: str, remedy: str) -> None:
+    data = write_npz(tmp_path, x=X3, y=y)
+    with pytest.raises(InputError, match=message) as caught:
+        prepare(data, (Tensor("v", "v", (1, 2), "float32"),), None, tmp_path / "out", roles=("evaluate",))
+    assert remedy in (caught.value.remedy or "")
+
+
+def test_a_whole_number_of_any_size_from_a_python_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def make():\n    return [([0.0, 1.0], 0), ([2.0, 3.0], 2**70)]\n")
+    data = Data(evaluate=DataSource(tmp_path / "mine.py", factory="make"))
+    with pytest.raises(InputError, match=r"make\[1\] is 1\.18\d*e\+21, which is no class index"):
+        prepare(data, (Tensor("v", "v", (1, 2), "float32"),), None, tmp_path / "out", roles=("evaluate",))
+
+
+def test_a_name_that_two_classes_have(tmp_path: Path) -> None:
+    data = write_npz(
+        tmp_path, x=X3, y=np.array(["dog", "crane", "dog"]), classes=np.array([b"crane", b"dog", b"crane"])
+    )
+    with pytest.raises(InputError, match="is `crane`, as two classes are called"):
+        prepare(data, (Tensor("v", "v", (1, 2), "float32"),), None, tmp_path / "out", roles=("evaluate",))
+
+
 def test_label_maps_and_boxes_come_back(tmp_path: Path) -> None:
     maps = np.random.default_rng(0).integers(0, 5, (3, 6, 7))
     data = write_npz(tmp_path, x=np.zeros((3, 2)), y=maps)

@@ -137,6 +137,26 @@ def test_npz_of_jpegs(tmp_path: Path, draw) -> None:
         open_at(tmp_path / "bad.npz", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"jpeg": np.zeros(6)}, "is float64 with rows of"),
+        ({"jpeg": np.zeros((6, 2), np.uint8)}, "is uint8 with rows of"),
+        ({"offsets": np.array(["0", "6"])}, "do not divide its 6 bytes"),
+        ({"offsets": np.array([0.0, 6.0])}, "do not divide its 6 bytes"),
+        ({"offsets": np.array(3)}, "do not divide its 6 bytes"),
+        ({"classes": np.array("abc")}, r"`classes` in .* has the shape \[\]"),
+        ({"classes": np.array([["a"], ["b"]])}, r"`classes` in .* has the shape \[2, 1\]"),
+        ({"labels": np.zeros(1, [("a", "i4"), ("b", "i4")])}, "a table with the columns a, b"),
+    ],
+)
+def test_npz_members_that_are_something_else(tmp_path: Path, changes: dict, message: str) -> None:
+    members = {"jpeg": np.zeros(6, np.uint8), "offsets": np.array([0, 6]), "labels": np.array([0])}
+    np.savez(tmp_path / "d.npz", **{**members, **changes})
+    with pytest.raises(InputError, match=message):
+        open_at(tmp_path / "d.npz", tmp_path)
+
+
 def test_npz_for_several_inputs(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", tokens=np.arange(6).reshape(3, 2), mask=np.ones((3, 2)))
     source = open_at(tmp_path / "d.npz", tmp_path, inputs=("tokens", "mask"))

@@ -1,6 +1,6 @@
 """The jobs a worker runs: plain data in, plain data out. Only this module and ``worker`` import the heavy side.
 
-    read_source    {file, format, factory, options, weights, inputs}                 -> {artifact, files}
+    read_source    {file, format, factory, options, weights, inputs, sidecar}        -> {artifact, files}
     describe       {artifact}                                                        -> {graph}
     prepare_data   {data, io, roles, task, seed, out}                                -> what ``datasets.prepare`` says
     step           {step, options, artifact, samples, workdir, out, threads, seed}   -> {artifact, notes}
@@ -57,6 +57,7 @@ def run_job(job: Job, progress: ProgressTo = lambda done, total: None) -> Answer
 def _read_source(job: Job, progress: ProgressTo) -> Answer:
     """The source as an artifact whose io is read from the file (or from the module that its factory makes)."""
     from edgekit.formats import FORMATS, Declared, find_format
+    from edgekit.formats.tail import attach_tail
 
     path = Path(job["file"])
     weights = job.get("weights")
@@ -69,7 +70,7 @@ def _read_source(job: Job, progress: ProgressTo) -> Answer:
     io = known.read_io(path, _declared(job.get("inputs") or {}, Declared), build)
     files = [] if build else known.files(path)
     sha256, size = _hash_build(path, build) if build else hash_files(files)
-    artifact = Artifact(path, known.name, sha256, size, io, build)
+    artifact = attach_tail(Artifact(path, known.name, sha256, size, io, build), job.get("sidecar") or {})
     bad = known.find_nan(artifact)
     if bad is not None:
         raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgekit.engine.keys import ABSENT, Inputs, key_of, versions_of
+from edgekit.engine.tails import told_inputs, told_of
 from edgekit.engine.task import DoneTasks, Job, Result, Surroundings, Task, plain
 from edgekit.errors import AbsentError, InputError
 from edgekit.plan import Data, DataSource, complete_data
@@ -19,6 +20,8 @@ class SourceTask(Task):
         super().__init__("source", "read", traits.stack, f"reading {source.file.name}")
         self._around, self._source, self._traits = around, source, traits
         self._files: list[str] | None = None
+        #: A finished file may be a source: what its sidecar says of its tail.
+        self._told = None if source.factory else told_of(source.file)
 
     def inputs(self, done: DoneTasks) -> Inputs:
         source, memo = self._source, self._around.cache.memo
@@ -26,6 +29,7 @@ class SourceTask(Task):
         if self._files is None:
             self._files = self._known_files()
         return {
+            **told_inputs(source.file, self._told, memo),
             "kind": "source",
             "format": source.format,
             "factory": source.factory,
@@ -50,7 +54,7 @@ class SourceTask(Task):
             )
 
     def job(self, done: DoneTasks) -> Job:
-        return {"kind": "read_source", **plain(self._source)}
+        return {"kind": "read_source", **plain(self._source), "sidecar": self._told}
 
     def learn(self, result: Result) -> None:
         """Which files belong to the model is known only to its format: keep the list by the hash of the main file."""
@@ -64,6 +68,9 @@ class SourceTask(Task):
         if artifact.get("build"):
             weights = None if self._source.weights is None else str(self._source.weights)
             artifact["build"] = {**artifact["build"], "weights": weights}
+        if artifact.get("tail"):
+            there = self._source.file.with_name(Path(artifact["tail"]["path"]).name)
+            artifact["tail"] = {**artifact["tail"], "path": str(there)}
         return {**result, "artifact": artifact}
 
     def _check_present(self) -> None:

@@ -6,6 +6,7 @@ A tail lies beside the file that it belongs to, in the cache as in the output fo
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.artifact import IO, Artifact, Tail, hash_files, hash_value
 from edgekit.engine.files import copy_atomically
-from edgekit.engine.keys import versions_of
+from edgekit.engine.keys import ABSENT, HashMemo, versions_of
 from edgekit.errors import InputError, StepError
 
 if TYPE_CHECKING:
@@ -90,6 +91,27 @@ def sidecar_tail(tail: Tail | None) -> dict[str, Any] | None:
     if tail is None:
         return None
     return {"file": tail.path.name, "bytes": tail.bytes, "sha256": tail.sha256, **source_terms(tail.io)}
+
+
+def told_of(file: Path) -> dict[str, Any] | None:
+    """What the sidecar of a finished file says of its io and its tail; None where there is no sidecar, or no tail."""
+    try:
+        told = json.loads(file.with_name(f"{file.stem}.edgekit.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(told, dict) or told.get("tail") is None:
+        return None
+    return {"io": told.get("io"), "tail": told["tail"]}
+
+
+def told_inputs(file: Path, told: Mapping[str, Any] | None, memo: HashMemo) -> dict[str, Any]:
+    """What stands in a key for what ``told_of`` says, and for the file that it names; nothing where it says nothing."""
+    if told is None:
+        return {}
+    name = told["tail"].get("file") if isinstance(told["tail"], dict) else None
+    beside = file.with_name(name) if isinstance(name, str) and name and Path(name).name == name else None
+    content = memo.hash_file(beside) if beside is not None and beside.is_file() else ABSENT
+    return {"tail": {"told": hash_value(told), "file": content}}
 
 
 def _check_joint(tail: IO, produced: Produced, step: str) -> None:

@@ -43,6 +43,7 @@ class ReferenceTask(Task):
     def inputs(self, done: DoneTasks) -> Inputs:
         source = done["source"].artifact
         return {
+            **tail_inputs(source),
             "kind": "reference",
             "version": measurement.VERSION,
             "artifact": source.sha256,
@@ -50,7 +51,7 @@ class ReferenceTask(Task):
             "data": evaluation_inputs(self._around.plan, done, self._synthetic),
             "task": self._around.task_inputs(),
             "requires": versions_of(self._around.plan.source.requires),
-            "versions": versions_of(_runtime(self._traits)),
+            "versions": {**versions_of(_runtime(self._traits)), **tail_versions(source)},
         }
 
     def job(self, done: DoneTasks) -> Job:

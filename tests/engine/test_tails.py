@@ -104,6 +104,26 @@ def test_another_tail_is_another_key(tiny: Tiny) -> None:
     assert [node.reason for node in after.nodes] == ["option name: y -> other", "parent changed", "parent changed"]
 
 
+def test_a_finished_file_as_the_source_of_another_run(tiny: Tiny) -> None:
+    """Its tail goes on with it, and the source's outputs are those behind the tail."""
+    first = tiny.run(chain(tiny)).outputs[0].artifact
+    assert first is not None and first.tail is not None
+    plan = tiny.plan(("copy", None, {}), **tiny.data())
+    plan = replace(plan, source=replace(plan.source, file=first.path))
+    out = tiny.folder / "second"
+    result = tiny.run(plan, out=out)
+    assert result.exit_code == 0, result.error
+    assert result.nodes[0].measurement is not None and result.nodes[0].measurement.sqnr_db == 200.0
+    told = json.loads((out / "copy/tiny-copy-fp32.edgekit.json").read_text())["tail"]
+    assert told["sha256"] == first.tail.sha256
+    assert json.loads((out / "copy/tiny-copy-fp32.tiny").read_text())["weights"] == [0.5, 1.0, 1.5, 2.0]
+    assert [node.status for node in tiny.run(plan, out=out).nodes] == ["cached"]
+    first.tail.path.write_bytes(b"another")
+    broken = tiny.run(plan, out=out)
+    assert broken.exit_code == 2
+    assert broken.error is not None and broken.error["code"] == "tail_changed"
+
+
 def test_it_goes_with_a_rejected_file(tiny: Tiny) -> None:
     plan = chain(tiny)
     tiny.run(replace(plan, outputs=(replace(plan.outputs[0], gates={"max_bytes": 1.0}),)))

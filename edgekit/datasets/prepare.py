@@ -24,9 +24,9 @@ from edgekit.artifact import Tensor, hash_value
 from edgekit.datasets.labels import LabelWriter
 from edgekit.datasets.open import open_source
 from edgekit.datasets.pictures import check_header
-from edgekit.datasets.preprocess import Word, split_words
+from edgekit.datasets.preprocess import Word, channel_axis, split_words
 from edgekit.datasets.rows import RowReader, RowWriter
-from edgekit.datasets.sample import Prepared, prepare_sample
+from edgekit.datasets.sample import Prepared, prepare_sample, takes_integers
 from edgekit.datasets.selection import check_disjoint, pick, split
 from edgekit.datasets.source import Source, read_labels_file
 from edgekit.datasets.stored import INDEX, Column
@@ -154,13 +154,14 @@ def _prepare_role(
     extremes = _Extremes()
     writers = {tensor.name: RowWriter(folder / f"input_{place}.npy", count) for place, tensor in enumerate(inputs)}
     labels = LabelWriter(folder, source)
+    layouts = {tensor.name: tensor.layout for tensor in inputs}
     picture = False
     try:
         read = lambda index: prepare_sample(source, index, inputs, head, tail)  # noqa: E731
         for number, sample in enumerate(_ahead(read, count, threads)):
             for name, row in sample.rows.items():
                 _append(writers[name], row, source.ids[number])
-                extremes.add(name, row)
+                extremes.add(name, row, channel_axis(layouts[name], row.ndim, picture=sample.picture))
             labels.add(number, sample.label)
             hashes.append(sample.content_sha256)
             picture = sample.picture
@@ -205,14 +206,17 @@ def _prepare_role(
 
 
 class _Extremes:
-    """The lowest and highest stored value of each input, per channel (last axis)."""
+    """The lowest and highest stored value of each input: for each channel, or (without an axis of channels) of all."""
 
     def __init__(self) -> None:
         self._ends: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
-    def add(self, name: str, row: np.ndarray) -> None:
-        flat = row.reshape(-1, row.shape[-1]) if row.ndim else row.reshape(1, 1)
-        lowest, highest = flat.min(axis=0), flat.max(axis=0)
+    def add(self, name: str, row: np.ndarray, axis: int | None) -> None:
+        if axis is None:
+            lowest, highest = np.asarray(row.min()), np.asarray(row.max())
+        else:
+            flat = np.moveaxis(row, axis, -1).reshape(-1, row.shape[axis])
+            lowest, highest = flat.min(axis=0), flat.max(axis=0)
         if name in self._ends:
             lowest = np.minimum(lowest, self._ends[name][0])
             highest = np.maximum(highest, self._ends[name][1])
@@ -259,9 +263,7 @@ def _append(writer: RowWriter, row: np.ndarray, sample: str) -> None:
 def _sample_dtype(tensor: Tensor) -> str:
     """What a sample holds: real numbers (float32) wherever the model takes floats or quantized reals, else its
     integers."""
-    return (
-        "float32" if tensor.quantization is not None or tensor.dtype.startswith(("float", "bfloat")) else tensor.dtype
-    )
+    return tensor.dtype if takes_integers(tensor) else "float32"
 
 
 def _plain(value: Any) -> Mapping[str, Any]:

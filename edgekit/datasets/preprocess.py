@@ -70,11 +70,36 @@ def apply_head(picture: np.ndarray, head: Sequence[Word]) -> np.ndarray:
     return picture
 
 
-def apply_tail(array: np.ndarray, tail: Sequence[Word]) -> np.ndarray:
-    """float32 after the tail's words; a list of means or divisors goes along the last axis."""
+def channel_axis(layout: str | None, axes: int, *, picture: bool) -> int | None:
+    """Which axis of a stored row (without the batch axis) holds the channels: the last of a picture, the one that the
+    model input's ``layout`` says of an array, the only one of a row of features. None: that cannot be known."""
+    if picture:
+        return -1
+    if axes == 1:
+        return 0
+    place = (layout or "").find("C") - 1
+    return place if layout is not None and 0 <= place < axes == len(layout) - 1 else None
+
+
+def numbers_per_channel(tail: Sequence[Word]) -> set[int]:
+    """How many numbers the tail's words give where they give one for each channel (empty: one for all)."""
+    given = [np.size(value) for word in tail for value in word[name_of(word)].values()]
+    return {count for count in given if count > 1}
+
+
+def apply_tail(array: np.ndarray, tail: Sequence[Word], axis: int | None = -1) -> np.ndarray:
+    """float32 after the tail's words; a list of means or divisors goes along ``axis`` (None: there is no such axis).
+
+    Raises:
+        InputError: such a list has another length than that axis.
+    """
     result = array.astype(np.float32)
-    for operation, operand in tail_operations(tail, array.shape):
-        operation(result, operand, out=result)
+    channels = array.shape[axis] if array.ndim and axis is not None else None
+    along = [1] * array.ndim
+    if channels is not None and axis is not None:
+        along[axis] = channels
+    for operation, operand in tail_operations(tail, channels):
+        operation(result, operand.reshape(along) if operand.ndim else operand, out=result)
     return result
 
 
@@ -82,7 +107,7 @@ def apply_tail_to_picture(picture: np.ndarray, tail: Sequence[Word], *, planar: 
     """``apply_tail`` of a picture (height, width, channels), the same bit for bit but several times as fast; in that
     order of axes or, with ``planar``, as (channels, height, width)."""
     height, width, channels = picture.shape
-    operations = tail_operations(tail, picture.shape)
+    operations = tail_operations(tail, channels)
     if planar:
         result = np.empty((channels, height, width), np.float32)
         for channel, plane in enumerate(result):
@@ -97,8 +122,8 @@ def apply_tail_to_picture(picture: np.ndarray, tail: Sequence[Word], *, planar: 
     return result
 
 
-def tail_operations(tail: Sequence[Word], shape: Sequence[int]) -> list[tuple[np.ufunc, np.ndarray]]:
-    """The tail's arithmetic on float32 samples of a shape: operations, each with one number or one for each channel."""
+def tail_operations(tail: Sequence[Word], channels: int | None) -> list[tuple[np.ufunc, np.ndarray]]:
+    """The tail's arithmetic on float32 samples: operations, each with one number or one for each of ``channels``."""
     operations: list[tuple[np.ufunc, np.ndarray]] = []
     for word in tail:
         name = name_of(word)
@@ -106,8 +131,8 @@ def tail_operations(tail: Sequence[Word], shape: Sequence[int]) -> list[tuple[np
         if name == "scale":
             operations.append((np.divide, np.asarray(options["divide"], np.float32)))
         else:
-            operations.append((np.subtract, _per_channel(options["mean"], shape)))
-            operations.append((np.divide, _per_channel(options["std"], shape)))
+            operations.append((np.subtract, _per_channel(options["mean"], channels)))
+            operations.append((np.divide, _per_channel(options["std"], channels)))
     return operations
 
 
@@ -117,13 +142,13 @@ def lookup_table(channels: int, tail: Sequence[Word]) -> np.ndarray:
     return np.ascontiguousarray(apply_tail(values, tail).T)
 
 
-def _per_channel(value: float | Sequence[float], shape: Sequence[int]) -> np.ndarray:
+def _per_channel(value: float | Sequence[float], channels: int | None) -> np.ndarray:
     numbers = np.asarray(value, np.float32)
     if numbers.size == 1:
         return numbers.reshape(())
-    if numbers.size != (shape[-1] if shape else 1):
+    if numbers.size != channels:
         raise InputError(
-            f"`normalize` gives {numbers.size} numbers for samples of shape {tuple(shape)}",
+            f"`normalize` gives {numbers.size} numbers for samples of {channels or 'no'} channels",
             where="preprocess",
             remedy="give one number, or one for each channel",
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekit.artifact import Tensor
 from edgekit.datasets.pictures import decode
-from edgekit.datasets.preprocess import Word, apply_head, name_of
+from edgekit.datasets.preprocess import Word, apply_head, channel_axis, name_of, numbers_per_channel
 from edgekit.datasets.source import Source, content_hash
 from edgekit.errors import InputError
 
@@ -40,15 +40,16 @@ def prepare_sample(
         content = decode(content, f"{source.origin}/{name}" if source.origin.is_dir() else name)
     digest = content_hash(content)
     if isinstance(content, Mapping):
-        return Prepared(_take_named(content, inputs, head, name), label, digest, picture=False)
+        return Prepared(_take_named(content, inputs, head, tail, name), label, digest, picture=False)
     tensor = _only(inputs, name)
     if is_picture_array(content, tensor):
         picture = content[:, :, None] if content.ndim == 2 else content
         row = np.ascontiguousarray(apply_head(picture, head))
         _check_picture(row, tensor, bool(head), name)
+        check_tail(row, tail, tensor, name, picture=True)
         return Prepared({tensor.name: row}, label, digest, picture=True)
     _refuse_head(head, content, name)
-    return Prepared({tensor.name: _take_array(content, tensor, name)}, label, digest, picture=False)
+    return Prepared({tensor.name: _take_array(content, tensor, tail, name)}, label, digest, picture=False)
 
 
 def is_picture_array(content: np.ndarray, tensor: Tensor) -> bool:
@@ -59,7 +60,7 @@ def is_picture_array(content: np.ndarray, tensor: Tensor) -> bool:
 
 
 def _take_named(
-    content: Mapping[str, np.ndarray], inputs: Sequence[Tensor], head: Sequence[Word], name: str
+    content: Mapping[str, np.ndarray], inputs: Sequence[Tensor], head: Sequence[Word], tail: Sequence[Word], name: str
 ) -> dict[str, np.ndarray]:
     rows = {}
     for tensor in inputs:
@@ -70,29 +71,103 @@ def _take_named(
                 code="shape_differs",
             )
         _refuse_head(head, content[tensor.name], name)
-        rows[tensor.name] = _take_array(content[tensor.name], tensor, name)
+        rows[tensor.name] = _take_array(content[tensor.name], tensor, tail, name)
     return rows
 
 
-def _take_array(array: np.ndarray, tensor: Tensor, name: str) -> np.ndarray:
+def _take_array(array: np.ndarray, tensor: Tensor, tail: Sequence[Word], name: str) -> np.ndarray:
     """An array in the model's own layout, with or without the batch axis of 1."""
     if array.dtype.kind not in "fiub":
         raise InputError(f"the sample {name} holds {array.dtype}, not numbers", where=name, code="unreadable_data")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(
-            f"the sample {name} holds NaN or infinity", where=name, remedy="remove or mend it", code="nan_in_data"
-        )
     if array.ndim == len(tensor.shape) and array.shape[0] == 1 and _fits(array.shape[1:], tensor.shape[1:]):
         array = array[0]
     if not _fits(array.shape, tensor.shape[1:]):
         raise _shape_error(name, array.shape, tensor.shape[1:], tensor, "")
-    if array.dtype.kind == "f" and not tensor.dtype.startswith(("float", "bfloat")) and tensor.quantization is None:
+    if takes_integers(tensor):
+        _check_integers(array, tensor, name)
+    elif array.dtype.kind == "f":
+        array = _as_finite(array, name)
+    check_tail(array, tail, tensor, name, picture=False)
+    return array
+
+
+def _as_finite(array: np.ndarray, name: str) -> np.ndarray:
+    """An array of float16, or of float32."""
+    with np.errstate(over="ignore"):  # what is too large becomes infinity, which is refused
+        single = array if array.dtype.itemsize <= 4 else array.astype(np.float32)
+    if np.isfinite(single).all():
+        return single
+    what = "NaN or infinity" if not np.isfinite(array).all() else "a number too large for float32"
+    raise InputError(f"the sample {name} holds {what}", where=name, remedy="remove or mend it", code="nan_in_data")
+
+
+def takes_integers(tensor: Tensor) -> bool:
+    """Whether a model input takes integers as such, not real numbers that it has in quantized form."""
+    return tensor.quantization is None and not tensor.dtype.startswith(("float", "bfloat"))
+
+
+def _check_integers(array: np.ndarray, tensor: Tensor, name: str) -> None:
+    if array.dtype.kind == "f":
         raise InputError(
             f"the sample {name} holds {array.dtype}, but the model's input `{tensor.name}` takes {tensor.dtype}",
             where=name,
+            remedy=f"save the samples as {tensor.dtype}",
             code="dtype_differs",
         )
-    return array.astype(np.float32) if array.dtype == np.float64 else array
+    if tensor.dtype == "bool" or not array.size:
+        return
+    limits = np.iinfo(tensor.dtype)
+    for number in (int(array.min()), int(array.max())):
+        if not limits.min <= number <= limits.max:
+            raise InputError(
+                f"the sample {name} holds {number}, but the model's input `{tensor.name}` takes {tensor.dtype}, "
+                f"{limits.min} to {limits.max}",
+                where=name,
+                remedy="correct the data",
+                code="dtype_differs",
+            )
+
+
+def check_tail(row: np.ndarray, tail: Sequence[Word], tensor: Tensor, name: str, *, picture: bool) -> None:
+    """Refuse a stored row on which the tail's arithmetic is not what its words say.
+
+    Raises:
+        InputError: real numbers for an input of integers; a number for each channel, but of another count than the
+            channels, or where no axis is known to be theirs.
+    """
+    if tail and takes_integers(tensor):
+        raise InputError(
+            f"`{name_of(tail[0])}` makes real numbers, but the model's input `{tensor.name}` takes {tensor.dtype}",
+            where="preprocess",
+            remedy="leave `scale` and `normalize` out: such a model does them itself",
+            code="dtype_differs",
+        )
+    counts = numbers_per_channel(tail)
+    if not counts:
+        return
+    axis = channel_axis(tensor.layout, row.ndim, picture=picture)
+    said = f"`normalize` gives {max(counts)} numbers, one for each channel"
+    if axis is None:
+        raise InputError(
+            f"{said}, but nothing says which axis of the sample {name}, {list(row.shape)}, has the channels",
+            where=name,
+            remedy=f"say it as `model: {{inputs: {{{tensor.name}: {{layout: ...}}}}}}` (NCHW, NHWC, NCW, NWC), or give "
+            "one number",
+            code="channels_differ",
+        )
+    channels = row.shape[axis]
+    if counts == {channels}:
+        return
+    layout = "height x width x channels" if picture else (tensor.layout or "NC").removeprefix("N")
+    remedy = "give one number, or one for each channel"
+    if channels == 1:
+        remedy = "give `normalize` one number; `color: {order: rgb}` makes three channels, for a model that takes them"
+    raise InputError(
+        f"{said}, but the sample {name}, {list(row.shape)} ({layout}), has {channels}",
+        where=name,
+        remedy=remedy,
+        code="channels_differ",
+    )
 
 
 def _check_picture(row: np.ndarray, tensor: Tensor, prepared: bool, name: str) -> None:

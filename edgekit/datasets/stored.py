@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.datasets.preprocess import apply_tail, apply_tail_to_picture
+from edgekit.datasets.preprocess import apply_tail, apply_tail_to_picture, channel_axis
 from edgekit.datasets.rows import RowReader
 from edgekit.errors import InputError
 
@@ -35,11 +35,12 @@ class Column:
         if self.picture:
             row = apply_tail_to_picture(row, self.tail, planar=self.layout == "NCHW")
         elif self.tail:
-            row = apply_tail(row, self.tail)
+            row = apply_tail(row, self.tail, channel_axis(self.layout, row.ndim, picture=False))
         return row.astype(self.dtype, copy=False)[None]
 
     def value_range(self, lowest: np.ndarray, highest: np.ndarray) -> tuple[float, float]:
-        """The prepared input's range for the per-channel extremes of the stored rows."""
+        """The prepared input's range for the extremes of the stored rows: one for each channel, or (where no axis is
+        that of the channels) of all together."""
         ends = [apply_tail(end, self.tail) for end in (lowest, highest)]
         return float(min(end.min() for end in ends)), float(max(end.max() for end in ends))
 

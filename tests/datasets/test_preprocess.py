@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgekit.datasets.preprocess import apply_head, apply_tail, lookup_table, split_words
+from edgekit.datasets.preprocess import apply_head, apply_tail, channel_axis, lookup_table, split_words
 from edgekit.errors import InputError
 
 EXPECTED = Path(__file__).with_name("expected_pixels.npz")
@@ -167,8 +167,30 @@ def test_words_out_of_order_or_unknown(words: list, message: str) -> None:
 
 
 def test_means_for_another_number_of_channels() -> None:
-    with pytest.raises(InputError, match="3 numbers for samples"):
+    with pytest.raises(InputError, match="3 numbers for samples of 1 channels"):
         prepared(numbered(4, 4, 1), [{"normalize": {"mean": [1, 2, 3], "std": 1.0}}])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1])
+def test_the_axis_of_the_channels(axis: int) -> None:
+    array = np.random.default_rng(0).normal(size=(3, 3, 3))
+    tail = [{"scale": {"divide": 2.0}}, {"normalize": {"mean": [1.0, 2.0, 3.0], "std": [4.0, 5.0, 6.0]}}]
+    result = apply_tail(array, tail, axis)
+    for channel in range(3):
+        expected = (array.take(channel, axis).astype(np.float32) / 2 - (channel + 1)) / np.float32(channel + 4)
+        np.testing.assert_array_equal(result.take(channel, axis), expected)
+
+
+@pytest.mark.parametrize(
+    ("layout", "axes", "picture", "axis"),
+    [
+        ("NCHW", 3, False, 0), ("NHWC", 3, False, 2), ("NCW", 2, False, 0), ("NWC", 2, False, 1), ("NC", 1, False, 0),
+        (None, 1, False, 0), (None, 2, False, None), (None, 0, False, None), ("NCHW", 2, False, None),
+        ("NCHW", 3, True, -1), ("NHWC", 3, True, -1),
+    ],
+)  # fmt: skip
+def test_which_axis_has_the_channels(layout: str | None, axes: int, picture: bool, axis: int | None) -> None:
+    assert channel_axis(layout, axes, picture=picture) == axis
 
 
 def test_unknown_interpolation_and_order() -> None:

@@ -83,9 +83,10 @@ def _preprocess(definitions: dict[str, Schema]) -> Schema:
 
 def _data(definitions: dict[str, Schema]) -> Schema:
     samples = _place(Samples, "Samples", definitions)
+    role = _either({"type": "string", "description": "the path of samples"}, samples)
     roles = {
         "type": "object",
-        "properties": {"evaluate": samples, "calibrate": samples},
+        "properties": {"evaluate": role, "calibrate": role},
         "additionalProperties": False,
         "minProperties": 1,
     }

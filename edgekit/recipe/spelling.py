@@ -125,6 +125,8 @@ def _spell_out_data(tree: Node, mistakes: list[Mistake]) -> None:
             if key in data.value:
                 split.set(key, data.value.pop(key), data.keys.get(key))
         data.set("split", split)
+    for role in ("evaluate", "calibrate"):
+        _wrap(data, role, "path")
 
 
 def _spell_out_task(tree: Node) -> None:

@@ -46,6 +46,10 @@ def test_the_full_form_fits() -> None:
     assert complaints(FITS) == []
     assert complaints(FITS.replace("{preset: yolo}", "yolo")) == []
     assert complaints(FITS.replace("{preset: yolo}", "yolov8")) != []
+    bare = FITS.replace('{path: "a.py:read", options: {n: 1}}', "{evaluate: val, calibrate: {path: calib, samples: 9}}")
+    assert bare != FITS
+    assert complaints(bare) == []
+    assert complaints(bare.replace("evaluate: val", "evaluate: 3")) != []
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,33 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert absolute.model.file == "/m/a.onnx"
 
 
+def test_a_role_may_be_a_bare_path(tmp_path: Path) -> None:
+    """The same recipe, so the same hash; from a variable, a Python file and the command line too."""
+    full = load_recipe(write(tmp_path, EVERYTHING), profiles=PROFILES)
+    short = EVERYTHING.replace('evaluate: {path: "${root}/val"}', "evaluate: ${root}/val")
+    assert short != EVERYTHING
+    recipe = load_recipe(write(tmp_path, short), profiles=PROFILES)
+    assert recipe.data == full.data
+    assert recipe.sha256 == full.sha256
+    assert load_recipe(write(tmp_path, recipe.to_yaml()), profiles=PROFILES).sha256 == full.sha256
+    text = "edgekit: 1\nmodel: a.onnx\ndata: {evaluate: ../d/u8.npz, calibrate: read.py:make}\n"
+    data = load_recipe(write(tmp_path, text), profiles=PROFILES).data
+    assert data is not None
+    assert data.evaluate is not None
+    assert data.calibrate is not None
+    assert (data.evaluate.path, data.calibrate.path) == (f"{tmp_path.parent}/d/u8.npz", f"{tmp_path}/read.py:make")
+    changed = load_recipe(write(tmp_path, text), ["data.evaluate=/srv/val"], profiles=PROFILES).data
+    assert changed is not None
+    assert changed.evaluate is not None
+    assert changed.evaluate.path == "/srv/val"
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(tmp_path, text), ["data.evaluate.samples=3"], profiles=PROFILES)
+    assert "`data.evaluate` is a plain value in the recipe" in str(caught.value.mistakes[0])
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(tmp_path, text.replace("../d/u8.npz", "read.py")), profiles=PROFILES)
+    assert "3:18: `path` is a Python file: say which of its functions" in str(caught.value.mistakes[0])
+
+
 def test_validation_runs_no_code_of_the_user(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     (tmp_path / "net.py").write_text(f"open({str(marker)!r}, 'w')\ndef build(): ...\n")

@@ -45,7 +45,7 @@ MISTAKES: list[tuple[str, str, str, str]] = [
     ("- crop: {center: 224}", "- crop", "12:5", "a preprocessing word is {WORD: {...}}"),
     ("{center: 224}", "224", "12:11", "`crop` takes a map of center, fraction"),
     ("evaluate: {path", "evalute: {path", "15:3", "unknown key `evalute`; did you mean `evaluate`?"),
-    ('evaluate: {path: "${root}/val"}', 'evaluate: "${root}/val"', "15:13", "`evaluate` must be a map, not "),
+    ('evaluate: {path: "${root}/val"}', "evaluate: [val]", "15:13", "`evaluate` must be a map, not a list"),
     ("samples: 200", "samples: §0", "", "`samples` must be at least 1, not 0"),
     ("samples: 200", "samples: §many", "", "`samples` must be a whole number, not `many`"),
     ("seed: 0", "seed: §-1", "", "`seed` must be at least 0, not -1"),

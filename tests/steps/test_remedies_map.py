@@ -9,6 +9,8 @@ import numpy as np
 from onnx import helper
 
 from edgekit.artifact import Artifact
+from edgekit.formats.matching import synthetic_samples
+from edgekit.formats.runner import open_runner
 from edgekit.toolchains import find
 
 from ..onnx_models import Node, apply, integers, mapped_on_coral, node, numbers, save, to_tflite
@@ -128,3 +130,34 @@ def test_the_mapped_share_rises(tmp_path: Path, require: Callable[[str, str], No
     assert max(before.values()) <= 0.5
     assert whole == dict.fromkeys(whole, 1.0)
     assert after["large head"] > 0.8, "its output has five axes"
+
+
+def test_in_8_bit_integers(
+    tmp_path: Path, require: Callable[[str, str], None], run_step: Callable[..., Artifact]
+) -> None:
+    """Quantized, shuffles only move the integers: half a step off by the rounding of the input. Interpolation
+    by convolution adds half a step of the output and half a step of the weights' scale ((15 / 16)^2 / 127) for each of
+    the four pixels, which are at most 127 steps."""
+    if find("onnx2tf") is None:
+        require("onnx2tf", "the toolchain is not installed: edgekit toolchain install onnx2tf")
+    shape = (1, 24, 16, 16)
+    shuffled = {"high": integers(1, 2, 12, 16, 16), "low": integers(*shape)}
+    larger = helper.make_node("Resize", ["x", "", "scales"], ["y"], name="resize", **ENLARGED)
+    given = {
+        "channel": save(tmp_path / "c.onnx", turned("x", [0, 2, 1, 3, 4], "y"), shape, **shuffled),
+        "pixel": save(tmp_path / "p.onnx", [node("DepthToSpace", "x", "y", blocksize=2)], shape),
+        "bilinear": save(tmp_path / "b.onnx", [larger], shape, scales=np.array([1, 1, 8, 8], np.float32)),
+    }
+    steps = {"bilinear": "onnx_rewrite_resizes"}
+    made = [apply(steps.get(name, "onnx_convolve_shuffles"), each, tmp_path / name) for name, each in given.items()]
+    samples = synthetic_samples(given["pixel"].io, 8, 0)
+    quantized = [run_step("tflite_int8", each, samples) for each in to_tflite([each.path for each in made], tmp_path)]
+    off = {}
+    for (name, source), cured in zip(given.items(), quantized, strict=True):
+        step = max(tensor.quantization.scale[0] for tensor in (*cured.io.inputs, *cured.io.outputs))
+        pairs = [(open_runner(each, 1).run(sample)["y"], sample) for each in (source, cured) for sample in samples]
+        real, found = np.stack([y for y, _ in pairs[:8]]), np.stack([y for y, _ in pairs[8:]])
+        off[name] = float(np.max(np.abs(real - found))) / step
+    assert off["channel"] <= 0.51
+    assert off["pixel"] <= 0.51
+    assert off["bilinear"] <= 0.5 + 0.5 + 4 * 127 * 0.5 * (15 / 16) ** 2 / 127

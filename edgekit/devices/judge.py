@@ -71,8 +71,9 @@ class Judgement:
         return None if least is None or most is None else (least, most)
 
     def summary(self) -> dict[str, Any]:
-        """What a report says of it: {mapped_operators, mapped_macs, source}; a share that is not known is None."""
-        found: dict[str, Any] = {"source": self.placement.source}
+        """What a report says of it: {mapped_operators, mapped_macs, source, verdict}; a share that is not known is
+        None."""
+        found: dict[str, Any] = {"source": self.placement.source, "verdict": self.placement.verdict()}
         for figure in ("mapped_operators", "mapped_macs"):
             ends = self.mapped_range(figure)
             found[figure] = None if ends is None or ends[0] != ends[1] else ends[0]

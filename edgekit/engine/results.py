@@ -35,8 +35,9 @@ class NodeResult:
 class OutputResult:
     """``verdict``: pass | fail | not_measured. ``lost_at`` is the node where the failed gate's limit was first crossed
     (None where the source model itself misses it).
-    ``placement`` is {mapped_operators, mapped_macs: shares or None, source: predicted | compiler}, None where nothing
-    says where the device runs the file's operators; with ``latency_estimate`` where its time could be estimated.
+    ``placement`` is {mapped_operators, mapped_macs: shares or None, source: predicted | compiler, verdict: as
+    ``edgekit check`` has it}, None where nothing says where the device runs the file's operators; with
+    ``latency_estimate`` where its time could be estimated.
     ``artifact`` is the file in the output folder (None where none was made)."""
 
     output: str

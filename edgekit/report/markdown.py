@@ -7,7 +7,7 @@ from typing import Any
 
 from edgekit.report import figures
 from edgekit.report.failures import count_outputs, explain_unmeasured, find_failures
-from edgekit.report.terminal import SIMULATED, has_simulated, latency_estimates, table_rows
+from edgekit.report.terminal import SIMULATED, has_simulated, latency_estimates, placements, table_rows
 
 NOT_MEASURED = dict.fromkeys(("drop_points", "drop_points_interval", "agreement", "sqnr_db"))
 
@@ -20,8 +20,10 @@ def render(report: dict[str, Any], folder: Path, recipe: str | None = None) -> s
     parts.append(_table(table_rows(report)))
     if has_simulated(report):
         parts.append(SIMULATED)
-    if estimates := latency_estimates(report):
-        parts.append("\n".join(f"- {_escape(line)}" for line in estimates))
+    told = [f"- {_escape(text)}; `{command}` tells why" for text, command in placements(report, folder)]
+    told += [f"- {_escape(line)}" for line in latency_estimates(report)]
+    if told:
+        parts.append("\n".join(told))
     if left := [line for output in report["outputs"] for line in _handover(output)]:
         parts.append("\n".join(["To be done elsewhere, in the folder of the file:", "", *left]))
     if report["error"]:

@@ -80,6 +80,7 @@ NODE = _record(
 PLACEMENT = _record(
     mapped_operators=_nullable(SHARE), mapped_macs=_nullable(SHARE), source={"enum": ["predicted", "compiler"]}
 )
+PLACEMENT["properties"]["verdict"] = {"enum": ["fits", "partial", "violates", "not_known"]}
 PLACEMENT["properties"]["latency_estimate"] = _nullable(
     _record(ms=NUMBER, typical_error=NUMBER, worst_error=NUMBER, models=COUNT, conditions=TEXT, source=TEXT, text=TEXT)
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ def render(report: dict[str, Any], folder: Path, *, recipe: str | None = None, c
     parts = [outputs_table(report, colour=colour)]
     if has_simulated(report):
         parts[0] += f"\n{SIMULATED}"
-    if estimates := latency_estimates(report):
-        parts.append("\n".join(estimates))
+    placed = [f"{text}; {command} tells why" for text, command in placements(report, folder)]
+    if told := [*placed, *latency_estimates(report)]:
+        parts.append("\n".join(told))
     if files := made_files(report, folder):
         parts.append("\n".join(files))
     if left := handovers(report):
@@ -105,6 +107,24 @@ def table_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
 def has_simulated(report: dict[str, Any]) -> bool:
     """Whether a figure in the table was not taken in the device's own runtime."""
     return any(output["measurement"] and output["measurement"]["simulated"] for output in report["outputs"])
+
+
+def placements(report: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
+    """(what is said of it, the command that tells why) for each output whose file the device does not run, or not all
+    of it on its accelerator."""
+    found = []
+    for output in report["outputs"]:
+        placement, artifact = output["placement"] or {}, output["artifact"]
+        if artifact is None or placement.get("verdict") not in ("violates", "partial"):
+            continue
+        what = "the device does not run it"
+        if placement["verdict"] == "partial":
+            share = placement["mapped_operators"]
+            what = "part of it runs on the CPU" if share is None else f"{figures.share(share)} of operators are mapped"
+        told = "by its compiler" if placement["source"] == "compiler" else "predicted"
+        file, target = shlex.quote(str(folder / artifact["path"])), f"{output['target']}/{output['precision']}"
+        found.append((f"{output['output']}: {what} ({told})", f"edgekit check {file} --target {target}"))
+    return found
 
 
 def latency_estimates(report: dict[str, Any]) -> list[str]:

@@ -334,7 +334,12 @@ def test_placement_in_a_run(tiny: Any, boards: Path, edgekit_command: Command, t
         assert done.returncode == 0, done.stderr
         outputs = {output["target"]: output for output in json.loads(done.stdout)["outputs"]}
         placement = outputs["my-board"]["placement"]
-        assert placement == {"source": "predicted", "mapped_operators": 1.0, "mapped_macs": 1.0}
+        assert placement == {
+            "source": "predicted",
+            "verdict": "fits",
+            "mapped_operators": 1.0,
+            "mapped_macs": 1.0,
+        }
         gates = {gate["gate"]: gate for gate in outputs["my-board"]["verdicts"]}
         assert gates["min_mapped_operators"]["result"] == gates["min_mapped_macs"]["result"] == "pass"
         assert outputs["onnxruntime-cpu"]["placement"] is None

@@ -125,6 +125,6 @@ def test_android_gpu(onnx2tf: Path, judge: Callable[..., dict[str, Any]]) -> Non
     assert mapped(before) < 0.1
     assert {
         operator["reason"].split(";")[1] for operator in before["operators"] if operator["cause"] == "rejected"
-    } == {" at most 4 axes can be had"}
+    } == {" at most 4 are taken"}
     assert mapped(judge("vit_tiny", "android-gpu", "onnx_lower_rank")) == 1.0
     assert mapped(judge("yolo", "android-gpu")) == 1.0

@@ -84,7 +84,7 @@ def test_quantized_file_is_judged_as_it_is(rules: dict[str, Any]) -> None:
     assert not found.assumed_quantized
     assert found.placement.verdict() == "partial"
     assert found.placement.violations == ()
-    assert found.summary() == {"source": "predicted", "mapped_operators": 0.5, "mapped_macs": 1.0}
+    assert found.summary() == {"source": "predicted", "verdict": "partial", "mapped_operators": 0.5, "mapped_macs": 1.0}
 
 
 def test_float_file_on_an_integer_device(rules: dict[str, Any]) -> None:
@@ -256,10 +256,15 @@ def test_what_is_not_known_lies_between(rules: dict[str, Any]) -> None:
     found = judge_graph(network("int8"), board(operators=TINY))
     assert found.mapped_range("mapped_operators") == (0.5, 1.0)
     assert found.mapped_range("mapped_macs") == (1.0, 1.0)
-    assert found.summary() == {"source": "predicted", "mapped_operators": None, "mapped_macs": 1.0}
+    assert found.summary() == {
+        "source": "predicted",
+        "verdict": "not_known",
+        "mapped_operators": None,
+        "mapped_macs": 1.0,
+    }
 
 
 def test_a_graph_of_nothing(rules: dict[str, Any]) -> None:
     found = judge_graph(Graph("tflite", (), (), (), ()), board(operators=TINY))
     assert found.mapped_range("mapped_macs") is None
-    assert found.summary() == {"source": "predicted", "mapped_operators": None, "mapped_macs": None}
+    assert found.summary() == {"source": "predicted", "verdict": "fits", "mapped_operators": None, "mapped_macs": None}

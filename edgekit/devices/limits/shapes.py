@@ -29,7 +29,7 @@ def max_rank(view: View, operator: Operator, told: int) -> Complaint | None:
     outputs = [view.graph.tensors[index] for index in operator.outputs if index >= 0]
     for tensor in (*view.inputs(operator), *outputs):
         if len(tensor.shape) > told:
-            return Complaint(f"{short_name(tensor)} has rank {len(tensor.shape)}; at most {told} axes can be had")
+            return Complaint(f"{short_name(tensor)} has {len(tensor.shape)} axes; at most {told} are taken")
     return None
 
 

@@ -47,6 +47,27 @@ def load_mapping(
     return _finish(tree, [], Folders(base.absolute(), Path.cwd()), label, "model", overrides, profiles)
 
 
+def load_words(path: Path) -> Any:
+    """What a YAML file says that holds only what a recipe has under `preprocess`, as plain data.
+
+    Raises:
+        RecipeError: all its mistakes, each with file, line and column.
+        InputError: there is no such file, or it is no text.
+    """
+    words, mistakes = read_file(path)
+    if isinstance(words.value, dict) and "preprocess" in words.value:
+        message = "this file holds what stands under `preprocess`, without that key; for a recipe give --recipe FILE"
+        raise_mistakes([*mistakes, words.key_place("preprocess").mistake(message)], str(path))
+    tree = Node({"preprocess": words}, words.place)
+    find_unfilled(words, mistakes, ("preprocess",))
+    fill_in(tree, mistakes)
+    blank = {node.place for node in tree.walk() if node.value == UNFILLED}
+    written = words.plain()
+    preprocess.spell_out(words, None, mistakes)
+    raise_mistakes(_without_echoes(mistakes, blank), str(path))
+    return written
+
+
 def _default_name(stem: str) -> str:
     """The file's stem as the name of a folder."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "recipe"
@@ -121,4 +142,4 @@ def _subject(label: str) -> str:
     return f"the recipe {label}" if label.endswith((".yaml", ".yml")) else label
 
 
-__all__ = ["Profiles", "load_mapping", "load_recipe"]
+__all__ = ["Profiles", "load_mapping", "load_recipe", "load_words"]

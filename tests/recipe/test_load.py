@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edgekit.errors import RecipeError
-from edgekit.recipe import Recipe, load_mapping, load_recipe
+from edgekit.recipe import Recipe, load_mapping, load_recipe, load_words
 
 from .written import EVERYTHING, PROFILES, mistakes, write
 
@@ -118,6 +118,44 @@ def test_a_role_may_be_a_bare_path(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(write(tmp_path, text.replace("../d/u8.npz", "read.py")), profiles=PROFILES)
     assert "3:18: `path` is a Python file: say which of its functions" in str(caught.value.mistakes[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "- scal: {divide: 255}\n- normalize: {mean: x}\n",
+            ["1:3: no preprocessing word is called `scal`; did you mean `scale`?", "2:21: `mean` must be a number or"],
+        ),
+        ("- scale: {divide: 255}\n- resize: {size: 3}\n", ["2:3: `resize` works on pixels and must come before"]),
+        ("preset: imagenetz\n", ["1:9: `preset` cannot be `imagenetz`"]),
+        ('- scale:\n    divide: "${x}"\n', ["2:13: `vars` has no `x`"]),
+        ("- scale:\n    divide: ???\n", ["2:13: `preprocess.0.scale.divide` is not filled in"]),
+        ("- scale: {divide: 1, divide: 2}\n", ["1:22: the key `divide` stands here twice"]),
+        ("edgekit: 1\npreprocess: []\n", ["2:1: this file holds what stands under `preprocess`, without that key"]),
+        ("3\n", ["1:1: `preprocess` is a preset"]),
+    ],
+)
+def test_mistakes_in_a_file_of_words(tmp_path: Path, text: str, said: list[str]) -> None:
+    path = write(tmp_path, text, "words.yaml")
+    with pytest.raises(RecipeError) as caught:
+        load_words(path)
+    found = [str(item).removeprefix(f"{path}:") for item in caught.value.mistakes]
+    assert len(found) == len(said)
+    assert all(item.startswith(start) for item, start in zip(found, said, strict=True)), found
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("- crop: {fraction: 87.5%}\n", [{"crop": {"fraction": "87.5%"}}]),
+        ("preset: yolo\nsize: 320\n", {"preset": "yolo", "size": 320}),
+        ("imagenet\n", "imagenet"),
+        ("[]\n", []),
+    ],
+)
+def test_a_file_of_words_is_read_as_it_is_written(tmp_path: Path, text: str, words: Any) -> None:
+    assert load_words(write(tmp_path, text, "words.yaml")) == words
 
 
 def test_validation_runs_no_code_of_the_user(tmp_path: Path) -> None:

@@ -258,13 +258,9 @@ def read_preprocess(text: str) -> Any:
             remedy=f"the presets are {', '.join(PRESETS)}; a YAML file holds a list of words",
             code="unknown_preset",
         )
-    from edgekit.documents import read_file
-    from edgekit.errors import RecipeError
+    from edgekit.recipe import load_words
 
-    tree, mistakes = read_file(Path(text))
-    if mistakes:
-        raise RecipeError(f"{text} cannot be used", mistakes=mistakes)
-    return tree.plain()
+    return load_words(Path(text))
 
 
 def sidecar_sections(model: str) -> dict[str, Any]:

@@ -63,15 +63,18 @@ class Jobs:
         self, model: str, inputs: dict[str, dict[str, Any]] | None = None, weights: Path | None = None
     ) -> Artifact:
         """The artifact of a model as the command line names it: a file, or ``file.py:NAME`` with its weights."""
-        from edgekit.errors import InputError
+        from edgekit.cli.model_flags import check_weights
+        from edgekit.errors import InputError, not_a_file
         from edgekit.recipe.paths import split_factory
 
         file, factory = split_factory(model)
         if factory is None:
             return self.read_model(Path(file), inputs)
-        for path in [Path(file), *([weights] if weights else [])]:
-            if not path.exists():
-                raise InputError(f"no file at {path}", where=str(path), code="missing_file")
+        what = not_a_file(Path(file), "Python file")
+        if what is not None:
+            raise InputError(what, where=file, remedy="write FILE.py:NAME", code="missing_file")
+        if weights is not None:
+            check_weights(weights)
         there = None if weights is None else str(weights.absolute())
         return self.read_model(Path(file), inputs, factory=factory, weights=there)
 

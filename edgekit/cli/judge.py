@@ -41,8 +41,8 @@ FAR_DB = 40.0
 
 @dataclass(frozen=True)
 class JudgeFlags:
-    """What `eval` and `compare` share: the samples, how they are fed, and what the outputs mean. ``weights`` and
-    ``shape`` are those of the first model that is named."""
+    """What `eval` and `compare` share: the samples, how they are fed, and what the outputs mean. ``weights`` are those
+    of the first model that is named; ``shape`` holds for both."""
 
     data: DataOption = None
     evaluate: EvaluateOption = None
@@ -56,6 +56,8 @@ class JudgeFlags:
     as_json: JsonOption = False
 
     def flags(self, model: str) -> Flags:
+        if self.data is not None and self.evaluate is not None:
+            raise InputError("--data and --evaluate say the same here: the samples", remedy="give one", code="usage")
         return Flags(
             model=model,
             recipe=self.recipe,
@@ -76,36 +78,49 @@ def evaluate(
     reference: Annotated[
         str | None, typer.Option("--reference", metavar="MODEL", help="Compare with this model, sample by sample.")
     ] = None,
+    reference_weights: Annotated[
+        Path | None,
+        typer.Option("--reference-weights", metavar="FILE", help="Weights for a --reference that file.py:NAME builds."),
+    ] = None,
 ) -> int:
     """Measure a model file on samples, in its own runtime: the task's metric with its interval, and latency here.
 
-    With --reference also the share of equal decisions and the SQNR.
+    With --reference also the share of equal decisions and the SQNR. A reference that is the recipe's model is built as
+    that says; --shape holds for both models.
 
     \b
     Examples:
       edgekit eval model.tflite --data val/ --preprocess imagenet --task classification
+      edgekit eval model.tflite --data val.npz --reference net.py:build --reference-weights net.pt --shape x=1x3x32x32
       edgekit eval coral/lite0-coral-int8.tflite --recipe lite0.yaml --reference lite0.onnx
     """
     from edgekit.cli.jobs import Jobs
+    from edgekit.cli.judged import Other, fit_shapes, read_both, read_recipe_model
     from edgekit.cli.measuring import Measuring, task_job
     from edgekit.cli.progress import show_progress
 
-    flags = group.flags(model)
+    given = group.flags(model)
+    if reference_weights is not None and reference is None:
+        raise InputError("--reference-weights without --reference", remedy="name the model too", code="usage")
+    other = None if reference is None else Other(reference, "--reference-weights", reference_weights)
     with scratch() as folder, show_progress() as listen, Jobs(listen) as jobs:
+        flags = fit_shapes(jobs, given, other)
         loaded = measuring_recipe(flags, folder)
         if loaded.data is None:
             raise InputError(
                 "no samples: give --data PATH, or --recipe FILE", remedy="edgekit eval --help", code="usage"
             )
         measuring = Measuring(jobs, folder, task_job(loaded))
-        artifact = jobs.read_named(model, declared_inputs(flags), group.weights)
-        base = artifact if reference is None else jobs.read_named(reference)
+        if other is None:
+            base = artifact = read_recipe_model(jobs, loaded)
+        else:
+            artifact, base = read_both(jobs, loaded, given, other)
         samples = measuring.samples(loaded, base)
         place, seen = measuring.reference(base, samples)
         found = measurement_of(seen)
         if reference is not None:
             found = compare_best(measuring, loaded, base, artifact, samples, place).measurement
-        remark = calibration_note(model, samples)
+        remarks = [chance_note(found, seen), calibration_note(model, samples)]
     told = target_of(model)
     found = replace(found, simulated=told["simulated"])
     if group.as_json:
@@ -115,7 +130,7 @@ def evaluate(
             model, artifact, found, samples.info, compared=reference is not None, target=told["target"]
         )
         answer(text)
-    if remark:
+    for remark in filter(None, remarks):
         note(remark)
     return 0
 
@@ -124,27 +139,33 @@ def evaluate(
 def compare(
     group: JudgeFlags,
     first: Annotated[str, typer.Argument(metavar="A", help="The model to compare with: file, or file.py:NAME.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="The model that is judged.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The model that is judged: file, or file.py:NAME.")],
+    second_weights: Annotated[
+        Path | None, typer.Option("--weights-b", metavar="FILE", help="Weights for B, if file.py:NAME builds it.")
+    ] = None,
 ) -> int:
     """Compare two model files sample by sample: SQNR of each output, equal decisions, the samples that differ most.
 
-    Without samples, 8 seeded random ones are used. --weights and --shape are those of A.
+    Without samples, 8 seeded random ones are used. --weights are those of A, --shape holds for both. A model that
+    file.py:NAME builds and that is given no --shape has the inputs of the other one.
 
     \b
     Examples:
       edgekit compare model.onnx model.tflite
       edgekit compare lite0.onnx coral/lite0-coral-int8.tflite --recipe lite0.yaml
+      edgekit compare net.onnx net.py:build --weights-b net.safetensors
     """
     from edgekit.cli.jobs import Jobs
+    from edgekit.cli.judged import Other, fit_shapes, read_both
     from edgekit.cli.measuring import Measuring, task_job
     from edgekit.cli.progress import show_progress
 
-    flags = group.flags(first)
+    given, named = group.flags(first), Other(second, "--weights-b", second_weights)
     with scratch() as folder, show_progress() as listen, Jobs(listen) as jobs:
+        flags = fit_shapes(jobs, given, named)
         loaded = measuring_recipe(flags, folder, (second,))
         measuring = Measuring(jobs, folder, task_job(loaded))
-        base = jobs.read_named(first, declared_inputs(flags), group.weights)
-        other = jobs.read_named(second)
+        base, other = read_both(jobs, loaded, given, named)
         samples = measuring.samples(loaded, base)
         place, seen = measuring.reference(base, samples)
         compared = compare_best(measuring, loaded, base, other, samples, place)
@@ -158,9 +179,8 @@ def compare(
         answer(comparison_text(document))
         if samples.info is None and document["sqnr_db"] < FAR_DB:
             note("random samples say little of a quantized model, whose ranges fit real ones: give --data, or --recipe")
-    for remark in dict.fromkeys(remarks):
-        if remark:
-            note(remark)
+    for remark in filter(None, dict.fromkeys(remarks)):
+        note(remark)
     return 0
 
 
@@ -190,12 +210,6 @@ def measuring_recipe(flags: Flags, folder: Path, others: tuple[str, ...] = ()) -
     return make_recipe(flags, {}, load_profiles())
 
 
-def declared_inputs(flags: Flags) -> dict[str, dict[str, Any]]:
-    from edgekit.cli.model_flags import parse_shapes
-
-    return {name: {"shape": sizes} for name, sizes in parse_shapes(flags).items()}
-
-
 def compare_best(
     measuring: Measuring, recipe: Recipe, base: Artifact, other: Artifact, samples: Samples, reference: Path
 ) -> Compared:
@@ -207,6 +221,18 @@ def compare_best(
     ways = arrangements(first, second)
     chosen = ways[0] if len(ways) == 1 else measuring.choose(recipe, base, other, ways)
     return measuring.compare(arrange(other, chosen), samples, reference)
+
+
+def chance_note(found: Measurement, seen: dict[str, Any]) -> str | None:
+    """That a model does hardly better than guessing, for which `run` refuses a source model. ``seen``: what running
+    the model that is compared with told of the labels."""
+    from edgekit.checks.gates import chance_reached
+    from edgekit.engine.judging import chance_text
+
+    if not chance_reached(found, seen["chance"]):
+        return None
+    text = chance_text(found, seen["chance"], seen["chance_of"])
+    return f"note: the model is {text}; check the preprocessing and the order of the labels"
 
 
 def measurement_of(seen: dict[str, Any]) -> Measurement:

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgekit.errors import InputError
+from edgekit.errors import InputError, not_a_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from edgekit.devices import Profile
     from edgekit.recipe import Recipe
 
 LABEL = "the command line"
+
+#: {input: {shape, dtype, ...}}, as under a recipe's `model.inputs`.
+Inputs = dict[str, dict[str, Any]]
 
 ModelArgument = Annotated[
     str | None,
@@ -80,30 +83,80 @@ def make_recipe(flags: Flags, sections: dict[str, Any], profiles: Mapping[str, P
     """The recipe that the flags (and ``--recipe``) come to. ``sections`` (`targets`, `steps`) replace the recipe's own.
 
     Raises:
-        RecipeError, InputError: as ``load_recipe`` does; pictures without preprocessing; no model.
+        RecipeError, InputError: as ``load_recipe`` does; pictures without preprocessing; no model; weights that are not
+        there; one thing said twice.
     """
     from edgekit.recipe import load_mapping
 
     if flags.data is not None and (flags.calibrate or flags.evaluate):
         raise InputError("--data stands for both --calibrate and --evaluate; give it, or them", code="usage")
+    if flags.weights is not None:
+        check_weights(flags.weights)
+    settings = _settings(flags)
+    _refuse_saying_twice(settings, flags.overrides)
     if flags.recipe is not None:
-        recipe = _from_file(flags, flags.recipe, sections, profiles)
+        recipe = _from_file(flags, flags.recipe, settings, sections, profiles)
     else:
-        mapping = _mapping(flags, sections)
+        mapping = _mapping(flags, settings, sections)
         recipe = load_mapping(mapping, base=Path.cwd(), label=LABEL, overrides=flags.overrides, profiles=profiles)
     refuse_guessing(recipe)
     return recipe
 
 
-def _from_file(flags: Flags, file: Path, sections: dict[str, Any], profiles: Mapping[str, Profile]) -> Recipe:
-    """The recipe in ``file`` with the flags laid over it. Of its targets those of ``sections`` stay, with what it says
-    of each but for the precision; another model than its own gives the outputs another name."""
+def own_model(flags: Flags) -> Recipe | None:
+    """The recipe of ``--recipe`` if its model is the one that the flags name (as it is written there), else None."""
+    from edgekit.recipe import load_recipe
+    from edgekit.recipe.paths import split_factory
+
+    if flags.recipe is None or flags.model is None:
+        return None
+    recipe = load_recipe(flags.recipe)
+    (own, own_name), (file, name) = split_factory(recipe.model.file), split_factory(flags.model)
+    return recipe if own_name == name and Path(own).resolve() == Path(file).resolve() else None
+
+
+def check_weights(path: Path, flag: str = "--weights") -> None:
+    """Refuse (InputError) weights that are not there."""
+    what = not_a_file(path, "weights file")
+    if what is not None:
+        raise InputError(what, where=flag, remedy=f"{flag} FILE, with the path of the weights", code="missing_weights")
+
+
+def _refuse_saying_twice(settings: Mapping[str, Any], overrides: tuple[str, ...]) -> None:
+    """Refuse (InputError) a ``--set`` of what a flag says too: one of them would be passed over in silence."""
+    from edgekit.recipe.overrides import split_override
+
+    said = {".".join(path) for top, value in settings.items() for path in _leaves((*top.split("."),), value)}
+    for text in overrides:
+        path = ".".join(split_override(text)[0])
+        twice = sorted(leaf for leaf in said if leaf == path or leaf.startswith(f"{path}."))
+        if twice:
+            raise InputError(
+                f"--set {text} and a flag both say `{twice[0]}`", where=LABEL, remedy="give one of them", code="usage"
+            )
+
+
+def _leaves(path: tuple[str, ...], value: Any) -> Iterator[tuple[str, ...]]:
+    if not isinstance(value, dict):
+        yield path
+        return
+    for key, below in value.items():
+        yield from _leaves((*path, key), below)
+
+
+def _from_file(
+    flags: Flags, file: Path, settings: dict[str, Any], sections: dict[str, Any], profiles: Mapping[str, Profile]
+) -> Recipe:
+    """The recipe in ``file`` with the ``settings`` of the flags laid over it. Of its targets those of ``sections``
+    stay, with what it says of each but for the precision; another model than its own takes over nothing of that, and
+    gives the outputs another name."""
     from edgekit.recipe import load_mapping, load_recipe
     from edgekit.recipe.write import plain
 
-    settings = _settings(flags)
-    if flags.model is not None:
-        settings["name"] = model_name(flags.model)
+    if own_model(flags) is not None:
+        settings = {name: value for name, value in settings.items() if name != "model"}
+    elif flags.model is not None:
+        settings = {**settings, "name": model_name(flags.model)}
     texts = [f"{path}={json.dumps(value)}" for path, value in settings.items()]
     recipe = load_recipe(file, (*texts, *flags.overrides), profiles=profiles)
     if not sections:
@@ -161,11 +214,10 @@ def _is_pixels(archive: Any, member: str) -> bool:
     return len(shape) == 4 and str(dtype) == "uint8"
 
 
-def _mapping(flags: Flags, sections: dict[str, Any]) -> dict[str, Any]:
+def _mapping(flags: Flags, settings: dict[str, Any], sections: dict[str, Any]) -> dict[str, Any]:
     if flags.model is None:
         raise InputError("no model: name its file, or give --recipe", code="usage")
     mapping: dict[str, Any] = {"edgekit": 1, "name": model_name(flags.model)}
-    settings = _settings(flags)
     told = {
         name: value for name, value in sidecar_sections(flags.sidecar_of or flags.model).items() if name not in settings
     }

@@ -170,16 +170,23 @@ def check_chance(plan: Plan, measurement: Measurement | None, chance: float | No
     asked = [output.gates for output in plan.outputs] + [node.gates for node in plan.nodes]
     if any("min_metric" in gates for gates in asked) or not chance_reached(measurement, chance):
         return
-    assert measurement is not None and measurement.interval is not None and measurement.value is not None
-    assert chance is not None
-    low, high = measurement.interval
+    assert measurement is not None and chance is not None
     raise InputError(
-        f"the source model is hardly better than chance: {measurement.metric} {measurement.value:.2%} "
-        f"(95 % interval {low:.2%} to {high:.2%}; {CHANCE_WAYS.get(way or '', 'chance')} reaches {chance:.2%}, "
-        f"and the interval should lie above {above_chance(chance):.2%}) on {measurement.samples} samples",
+        f"the source model is {chance_text(measurement, chance, way)}",
         where="the source model on the evaluation data",
         remedy="check the preprocessing and the order of the labels; if this is expected, set the gate min_metric",
         code="at_chance",
+    )
+
+
+def chance_text(measurement: Measurement, chance: float, way: str | None = None) -> str:
+    """``hardly better than chance: ...`` of a metric, and what it is held against."""
+    assert measurement.interval is not None and measurement.value is not None
+    low, high = measurement.interval
+    return (
+        f"hardly better than chance: {measurement.metric} {measurement.value:.2%} "
+        f"(95 % interval {low:.2%} to {high:.2%}; {CHANCE_WAYS.get(way or '', 'chance')} reaches {chance:.2%}, "
+        f"and the interval should lie above {above_chance(chance):.2%}) on {measurement.samples} samples"
     )
 
 

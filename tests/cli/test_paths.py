@@ -1,4 +1,4 @@
-"""Paths at which there is no file, and what each is said to be; a profile of edgekit's own name; `python -m edgekit`."""
+"""Paths at which there is no file, and what each is said to be; a copy of a profile; `python -m edgekit`."""
 
 from __future__ import annotations
 

@@ -431,6 +431,7 @@ def test_remedies_name_steps_that_exist() -> None:
     named = set(re.findall(r"\bonnx_[a-z0-9_]+", told))
     assert named == {
         "onnx_approximate_activations",
+        "onnx_convolve_products",
         "onnx_convolve_shuffles",
         "onnx_cut_tail",
         "onnx_fix_shapes",

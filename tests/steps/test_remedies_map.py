@@ -100,6 +100,15 @@ def sources(folder: Path) -> dict[str, tuple[Artifact, list[str]]]:
             {"w": numbers(1024, 512, 2, 2)},
             ["onnx_split_large"],
         ),
+        "linear layers of tokens": (
+            [
+                *[node("MatMul", "x", "w", "m"), node("Add", "m", "b", "a"), node("Relu", "a", "r")],
+                *[node("MatMul", "r", "v", "n"), node("Add", "n", "x", "y")],
+            ],
+            (1, 16, 32),
+            {"w": numbers(32, 48), "b": numbers(48), "v": numbers(48, 32)},
+            ["onnx_convolve_products"],
+        ),
         "large head": (
             [FIRST, node("Reshape", "c", "high", "r"), node("Transpose", "r", "y", perm=[0, 1, 3, 4, 2])],
             (1, 3, 26, 26),

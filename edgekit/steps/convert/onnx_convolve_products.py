@@ -1,0 +1,75 @@
+"""onnx -> onnx: products of many rows with constant weights (the linear layers of tokens) as 1 x 1 convolutions.
+
+Accelerators that take a fully connected layer of one row only take a convolution over a picture of one column, whose
+rows are the tokens. Products of one row, and of two computed tensors, stay.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from edgekit.artifact import Artifact
+from edgekit.formats.onnx_file import read_model, write_model
+from edgekit.steps import Context, Produced, StepOptions, step
+from edgekit.steps.convert.onnx_rewriting import Scope, count_notes, replace_nodes
+
+
+class Options(StepOptions):
+    keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
+
+
+@step(
+    "onnx_convolve_products",
+    accepts="onnx",
+    produces="onnx",
+    stack="onnx",
+    version=1,
+    options=Options,
+    exact=True,
+    requires=("onnx",),
+)
+def onnx_convolve_products(context: Context, artifact: Artifact, options: Options) -> Produced:
+    """Write linear layers over many tokens as 1 x 1 convolutions."""
+    model = read_model(artifact.path)
+
+    def rule(node: Any, scope: Scope) -> list[Any] | None:
+        return None if node.name in options.keep else _convolve(node, scope)
+
+    replaced = replace_nodes(model, {"MatMul": rule})
+    path = context.workdir / f"{context.stem}.onnx"
+    write_model(model, path)
+    return Produced(path, artifact.io, count_notes(replaced, "by 1 x 1 convolutions"))
+
+
+def _convolve(node: Any, scope: Scope) -> list[Any] | None:
+    """[..., tokens, K] by [K, M]: as [1, K, tokens, 1], channel-last between a transpose and its reverse, which a
+    converter to channel-last takes out."""
+    from onnx import helper
+
+    weights, shape = scope.constants.get(node.input[1]), scope.shape(node.input[0])
+    if weights is None or weights.ndim != 2 or shape is None or not all(shape) or not scope.is_float(node.input[0]):
+        return None
+    sizes = [int(size) for size in shape if size is not None]
+    tokens = math.prod(sizes[:-1])
+    if tokens == 1 or scope.opset < 5:
+        return None
+    stem, (inner, outputs) = node.output[0], weights.shape
+
+    def name(what: str) -> str:
+        return scope.new_name(f"{stem}_{what}")
+
+    rows, picture, made, turned = name("rows"), name("picture"), name("convolved"), name("turned")
+    given = scope.constant(np.array([1, tokens, 1, inner], np.int64), f"{stem}_rows_sizes")
+    back = scope.constant(np.array([*sizes[:-1], outputs], np.int64), f"{stem}_sizes")
+    kernel = scope.constant(weights.T.reshape(outputs, inner, 1, 1), f"{node.input[1]}_kernel")
+    return [
+        helper.make_node("Reshape", [node.input[0], given], [rows], name=rows),
+        helper.make_node("Transpose", [rows], [picture], name=picture, perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", [picture, kernel], [made], name=node.name, kernel_shape=[1, 1]),
+        helper.make_node("Transpose", [made], [turned], name=turned, perm=[0, 2, 3, 1]),
+        helper.make_node("Reshape", [turned, back], [stem], name=f"{stem}_reshape"),
+    ]

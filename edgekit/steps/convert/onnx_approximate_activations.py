@@ -54,7 +54,7 @@ class Options(StepOptions):
     accepts="onnx",
     produces="onnx",
     stack="onnx",
-    version=2,
+    version=3,
     options=Options,
     requires=("onnx",),
 )

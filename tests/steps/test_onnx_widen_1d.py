@@ -49,6 +49,15 @@ MIDDLES: dict[str, tuple[list[Node], dict[str, np.ndarray]]] = {
         [node("Slice", "c", "first", "last", "axes", "m")],
         {"first": np.array([1]), "last": np.array([4]), "axes": np.array([1])},
     ),
+    "repeated": (
+        [node("Resize", "c", "", "k", "m", coordinate_transformation_mode="asymmetric", nearest_mode="floor")],
+        {"k": np.array([1, 1, 3], np.float32)},
+    ),
+    "interpolated": ([node("Resize", "c", "", "k", "m", mode="linear")], {"k": np.array([1, 1, 2.5], np.float32)}),
+    "interpolated to a size": (
+        [node("Resize", "c", "", "", "k", "m", mode="linear", coordinate_transformation_mode="align_corners")],
+        {"k": integers(1, 6, 40)},
+    ),
     "max pool": ([node("MaxPool", "c", "m", kernel_shape=[3], strides=[2], ceil_mode=1)], {}),
     "average pool": (
         [node("AveragePool", "c", "m", kernel_shape=[3], pads=[1, 1], strides=[2], count_include_pad=1)],

@@ -29,7 +29,7 @@ class Options(StepOptions):
     accepts="onnx",
     produces="onnx",
     stack="onnx",
-    version=2,
+    version=3,
     options=Options,
     exact=True,
     requires=("onnx",),
@@ -285,6 +285,21 @@ def _axes_up(node: Any, place: int, widening: Widening) -> bool:
     return axes is not None and bool((axes >= 0).all())
 
 
+def _resize(node: Any, widening: Widening) -> bool:
+    """By constant factors or to constant sizes of all three axes; the new axis keeps its 1."""
+    arrays = [widening.array(name) if name else None for name in node.input[2:]]
+    given = [array for array in arrays if array is not None and array.size]
+    if node.input[0] not in widening.wide or len(given) != 1 or given[0].size != 3 or widening.scope.opset < 13:
+        return False
+    if attribute_of(node, "axes", None) is not None:
+        return False
+    if attribute_of(node, "coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
+        return False  # its region has a place for each axis too
+    wider = widening.scope.constant(np.append(given[0], np.ones(1, given[0].dtype)), f"{node.output[0]}_factors")
+    places = [wider if array is not None and array.size else "" for array in arrays]
+    return widening.apply(node, [widening.widen(node.input[0]), "", *places])
+
+
 def _mean(node: Any, widening: Widening) -> bool:
     return _reduction(node, widening, "GlobalAveragePool")
 
@@ -362,6 +377,7 @@ _RULES: dict[str, Rule] = {
     "LogSoftmax": _softmax,
     "Pad": _padding,
     "Slice": _slice,
+    "Resize": _resize,
     "ReduceMean": _mean,
     "ReduceMax": _maximum,
     "Flatten": _flattening,

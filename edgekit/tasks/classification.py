@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any
 
@@ -69,6 +70,8 @@ class Classification(Task):
                 remedy="give the data or the labels file that belong to this model, or correct task.label_offset",
                 code="classes_differ",
             )
+        if named and highest is not None:
+            _refuse_numbers_as_text(self.classes or ())
         if self.classes is None or highest is None or len(self.classes) + offset == count:
             return
         origin = "class folders or label names" if named else "class names"
@@ -112,6 +115,21 @@ class Classification(Task):
     def _scores(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray:
         name = self._output if self._output is not None else next(iter(outputs))
         return outputs[name].ravel()
+
+
+def _refuse_numbers_as_text(names: Sequence[str]) -> None:
+    """Refuse class folders that are numbers where the order of their names, which would count, is another than that of
+    the numbers: which of the two a model was trained with cannot be known."""
+    if not all(name.isdecimal() for name in names) or sorted(names) == sorted(names, key=int):
+        return
+    first = next(pair for pair in pairwise(sorted(names)) if int(pair[0]) > int(pair[1]))
+    raise InputError(
+        f"the class folders are numbers, of which `{first[0]}` comes before `{first[1]}` in the order of names: the "
+        "model's order may be either",
+        where="data",
+        remedy="put a labels.txt beside them: their names, one a line, in the order of the model's outputs",
+        code="classes_differ",
+    )
 
 
 def _classes_of(shape: tuple[int | None, ...]) -> int | None:

@@ -141,3 +141,16 @@ def test_no_task_compares() -> None:
     assert (task.name, task.metric_name(), task.decide(outputs(1, 2)), score(task, outputs(1, 2), 1)) == (
         "compare", None, None, None,
     )  # fmt: skip
+
+
+def test_class_folders_that_are_numbers() -> None:
+    """From ten on the order of the names is not that of the numbers, and either may be the model's."""
+    numbers = [str(number) for number in range(12)]
+    task = classifier(sorted(numbers), shape=(1, 12))
+    with pytest.raises(InputError, match="`11` comes before `2`") as caught:
+        task.check_labels(11, named=True)
+    assert "labels.txt" in (caught.value.remedy or "")
+    task.check_labels(11, named=False)  # a labels.txt says the order
+    task.check_labels(None, named=True)
+    for names in (numbers[:10], [f"{number:02}" for number in range(12)], sorted(f"c{number}" for number in range(12))):
+        classifier(names, shape=(1, len(names))).check_labels(3, named=True)

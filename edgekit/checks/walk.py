@@ -15,12 +15,14 @@ import numpy as np
 
 from edgekit.artifact import Artifact
 from edgekit.checks.feeding import SampleSequence, make_feed
-from edgekit.errors import EdgekitError, StepError
+from edgekit.errors import EdgekitError, InputError, StepError
 from edgekit.formats import FORMATS
 from edgekit.formats.runner import collect, feed, open_tail
 
 Progress = Callable[[int, int], None]
 _PROGRESS_EVERY_SECONDS = 0.1
+#: The kinds of NumPy types that hold text: ONNX Runtime's objects, bytes, str.
+TEXT = "OSU"
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,16 @@ class Walk:
             self.runtime += f", then {self._tail.runtime}"
 
     def run_one(self, sample: Mapping[str, np.ndarray], name: str = "0") -> dict[str, np.ndarray]:
-        """The outputs for one sample."""
-        outputs, _ = self._run(feed(self.artifact.io, sample), name)
+        """The outputs for one sample.
+
+        Raises:
+            InputError: an input or output is no array of numbers (ONNX has texts, sequences and maps too).
+            StepError: the runtime failed.
+        """
+        for tensor in self.artifact.io.inputs:
+            if tensor.dtype == "object":
+                raise self._no_numbers("input", tensor.name, "text")
+        outputs, _ = self._run(feed(self.artifact.io, sample), name, check=True)
         return outputs
 
     def run_all(self, samples: SampleSequence, progress: Progress) -> Iterator[Seen]:
@@ -63,17 +73,32 @@ class Walk:
                 last = now
                 progress(index + 1, count)
 
-    def _run(self, feeds: Mapping[str, np.ndarray], name: str) -> tuple[dict[str, np.ndarray], float]:
-        """(the source's outputs, seconds in the runtime and in the tail)."""
+    def _run(
+        self, feeds: Mapping[str, np.ndarray], name: str, *, check: bool = False
+    ) -> tuple[dict[str, np.ndarray], float]:
+        """(the source's outputs, seconds in the runtime and in the tail). ``check``: whether they are numbers."""
         started = time.perf_counter()
         results = self._call(self._session.run, feeds, name)
         seconds = time.perf_counter() - started
+        for own, array in results.items() if check else ():
+            if not isinstance(array, np.ndarray):
+                raise self._no_numbers("output", own, "a sequence or map")
+            if array.dtype.kind in TEXT:
+                raise self._no_numbers("output", own, "text")
         outputs = collect(self.artifact.io, results)
         if self._tail is not None:
             started = time.perf_counter()
             outputs = self._call(self._tail.run, outputs, name)
             seconds += time.perf_counter() - started
         return outputs, seconds
+
+    def _no_numbers(self, kind: str, name: str, what: str) -> InputError:
+        return InputError(
+            f"the {kind} `{name}` of {self.artifact.path.name} is {what}; edgekit measures arrays of numbers",
+            where=str(self.artifact.path),
+            remedy=f"export the model without the {kind} `{name}`",
+            code="not_numbers",
+        )
 
     def _call(
         self,

@@ -82,7 +82,7 @@ def run(
     from edgekit.planning.build import build_plan
     from edgekit.recipe import load_recipe
     from edgekit.report.document import plan_document
-    from edgekit.report.write import parse_request
+    from edgekit.report.write import check_request, parse_request
 
     refuse_model(recipe)
     views = tuple(parse_request(text) for text in report or ())
@@ -97,6 +97,8 @@ def run(
         for text in absences(plan):
             note(f"note: {text}")
         return 0
+    for view in views:
+        check_request(view)
     out = out or Path("edgekit-out") / plan.name
     wishes = Wishes(
         out=out,

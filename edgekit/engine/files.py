@@ -12,7 +12,7 @@ _FICLONE = 0x40049409  # Linux: let two files share their blocks until one is ch
 
 def write_atomically(file: Path, content: bytes) -> None:
     """Write beside, then rename: a reader sees the old content or the new, also when the disk fills up."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    handle, name = _open_beside(file)
     try:
         with os.fdopen(handle, "wb") as beside:
             beside.write(content)
@@ -26,7 +26,7 @@ def write_atomically(file: Path, content: bytes) -> None:
 
 def copy_atomically(source: Path, target: Path) -> None:
     """Share the blocks with ``source`` where the file system can, else copy; beside, then renamed."""
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    handle, name = _open_beside(target)
     beside = Path(name)
     try:
         with os.fdopen(handle, "wb") as written:
@@ -38,6 +38,27 @@ def copy_atomically(source: Path, target: Path) -> None:
     except BaseException as error:
         beside.unlink(missing_ok=True)
         _name_file(error, target)
+        raise
+
+
+def check_writable(file: Path) -> None:
+    """Make the folder of ``file``, and see that a file can be written there; nothing is left of it.
+
+    Raises:
+        OSError: not; its ``filename`` is ``file``, or the folder that cannot be made.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = _open_beside(file)
+    os.close(handle)
+    Path(name).unlink()
+
+
+def _open_beside(file: Path) -> tuple[int, str]:
+    """(descriptor, name) of a fresh file in the folder of ``file``."""
+    try:
+        return tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
+    except OSError as error:
+        _name_file(error, file)
         raise
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from edgekit.artifact import Artifact, hash_files
 from edgekit.engine.faults import is_disk_full
-from edgekit.engine.files import copy_atomically, write_atomically
+from edgekit.engine.files import check_writable, copy_atomically, write_atomically
 from edgekit.engine.tails import sidecar_tail, tail_name
 from edgekit.errors import InputError
 from edgekit.plan import Output, Plan
@@ -29,6 +29,18 @@ MANIFEST = ".edgekit-out.json"
 SCHEMA = "edgekit.out/1"
 RUN = "run"  # what belongs to the run as a whole
 REPORTS = ("report.json", "junit.xml", "summary.md", "recipe.resolved.yaml")
+
+
+def _unusable(error: OSError, what: str) -> Exception:
+    """The same error for a full disk, else an InputError that says what cannot be done."""
+    if is_disk_full(error):
+        return error
+    return InputError(
+        f"{what}: {error.strerror}",
+        where=None if error.filename is None else str(error.filename),
+        remedy="choose another one with --out",
+        code="unusable_path",
+    )
 
 
 class OutputFolder:
@@ -48,14 +60,14 @@ class OutputFolder:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            if is_disk_full(error):
-                raise
-            raise InputError(
-                f"the output folder {self.folder} cannot be made: {error.strerror}",
-                where=str(error.filename or self.folder),
-                remedy="choose another one with --out",
-                code="unusable_path",
-            ) from error
+            raise _unusable(error, f"the output folder {self.folder} cannot be made") from error
+        try:
+            self._clear(plan)
+        except OSError as error:
+            raise _unusable(error, f"the output folder {self.folder} cannot be written to") from error
+
+    def _clear(self, plan: Plan) -> None:
+        check_writable(self.folder / MANIFEST)
         made = {output.name for output in plan.outputs} | {RUN}
         for name, owner in list(self._files.items()):
             if owner in made:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgekit.engine.files import write_atomically
-from edgekit.errors import InputError
+from edgekit.engine.files import check_writable, write_atomically
+from edgekit.errors import InputError, not_a_file
 from edgekit.registry import did_you_mean
 from edgekit.report import junit, markdown
 from edgekit.report.document import report_text
@@ -53,6 +53,24 @@ def parse_request(text: str) -> Request:
             code="usage",
         )
     return request
+
+
+def check_request(request: Request) -> None:
+    """See that the view can be written to where ``request`` says, before a run begins whose report it is.
+
+    Raises:
+        InputError: it cannot.
+    """
+    path = request.path
+    what = not_a_file(path, "file") if path.exists() else None
+    if what is None:
+        try:
+            check_writable(path)
+        except OSError as error:
+            what = f"the report {path} cannot be written: {error.strerror}"
+    if what is not None:
+        remedy = f"name a file in another folder: --report {request.view}=PATH"
+        raise InputError(what, where=str(path), remedy=remedy, code="unusable_path")
 
 
 def write_views(report: dict[str, Any], folder: Path, recipe: str | None = None) -> list[Path]:

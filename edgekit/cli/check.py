@@ -124,7 +124,8 @@ class Question:
 @dataclass(frozen=True)
 class Checked:
     """A model, the file that was judged, and what came of it. ``steps`` are those that led to the file; ``next`` is the
-    command that tries the steps that remedies name (None: none, or none that apply to this model)."""
+    command that tries the steps that remedies name (None: none, or none that apply to this model); ``tail`` is the file
+    that the host runs after the judged one (None: nothing)."""
 
     model: str
     profile: Profile
@@ -137,6 +138,7 @@ class Checked:
     latency: Estimate | None = None
     steps: tuple[str, ...] = ()
     next: str | None = None
+    tail: Path | None = None
 
     @property
     def exit_code(self) -> int:
@@ -246,7 +248,16 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
     names = tuple(name for written in steps for name in written)
     further = _next_command(question, judgement, given)
     return Checked(
-        flags.model, profile, precision, judged, artifact.format, judgement, latency=latency, steps=names, next=further
+        flags.model,
+        profile,
+        precision,
+        judged,
+        artifact.format,
+        judgement,
+        latency=latency,
+        steps=names,
+        next=further,
+        tail=None if artifact.tail is None else artifact.tail.path,
     )
 
 

@@ -52,6 +52,7 @@ def check_document(checked: Checked) -> dict[str, Any]:
         "violations": [_violation(violation) for violation in placement.violations],
         "verdict": placement.verdict(),
         "steps": list(checked.steps),
+        "tail": None if checked.tail is None else str(checked.tail),
         "next": checked.next,
         "gates": [verdict.to_dict() for verdict in checked.verdicts],
         "notes": list(placement.notes),
@@ -120,6 +121,8 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     rows = [("judged", f"{shown_path(checked.path)} ({checked.format}{as_if})"), ("source", told)]
     if checked.steps:
         rows.insert(1, ("steps", ", ".join(checked.steps)))
+    if checked.tail is not None:
+        rows.append(("tail", f"{shown_path(checked.tail)}, which the host runs after it"))
     if not placement.listed:
         inside = _count(placement.subgraphs or 0, "compiled operator")
         rows.append(("accelerator", f"{inside}, in which the file does not list what was mapped"))

@@ -168,6 +168,11 @@ def test_the_mapped_share_rises(
     checked = json.loads(done.stdout)
     causes = [one for one in checked["operators"] if one["type"] == refused]
     assert all(one["placement"] == "cpu" and "onnx_cut_tail" in one["remedy"] for one in causes) and causes
+    assert checked["tail"] is None
+    done = edgekit_command("check", "net.onnx", "--target", "coral", "--step", "onnx_cut_tail", "--json", cwd=tmp_path)
+    cured = json.loads(done.stdout)
+    assert cured["totals"]["mapped_operators"] == 1.0
+    assert Path(cured["tail"]).name.endswith(".tail.onnx") and (tmp_path / cured["tail"]).is_file()
     recipe = tmp_path / "net.yaml"
     recipe.write_text(RECIPE.format(name="net", steps="onnx_simplify, onnx_cut_tail", targets="coral"))
     done = edgekit_command("run", recipe, "--no-eval", "--out", tmp_path / "out")

@@ -74,7 +74,7 @@ def load_profiles(extra: Path | None = None, *, own: Path | None = None) -> Prof
     """All profiles: edgekit's own, and those of ``extra`` (default: the folder that ``EDGEKIT_TARGETS`` names, if any).
 
     Raises:
-        InputError: ``extra`` is no folder, or a profile of one name lies in both.
+        InputError: ``extra`` is no folder, or profiles of one name that say different things lie in both.
     """
     named = os.environ.get("EDGEKIT_TARGETS")
     extra = extra if extra is not None else (Path(named) if named else None)
@@ -85,7 +85,7 @@ def load_profiles(extra: Path | None = None, *, own: Path | None = None) -> Prof
         if not folder.is_dir():
             raise InputError(f"no folder of target profiles at {folder}", where=str(folder), code="missing_folder")
         for path in sorted(folder.glob("*" + SUFFIX)):
-            if path.stem in files:
+            if path.stem in files and not _is_same(files[path.stem], path):
                 raise two_of_one_name(files[path.stem], path)
             files[path.stem] = path
     return Profiles(files)
@@ -105,7 +105,7 @@ def validate_profile(path: Path, *, check_names: CheckNames | None = None, own: 
 
     Raises:
         RecipeError: all its mistakes, with their places.
-        InputError: there is no such file, or edgekit has a profile of that name.
+        InputError: there is no such file, or edgekit has a profile of that name which says something else.
     """
     what = not_a_file(path, "target profile")
     if what is not None:
@@ -122,10 +122,14 @@ def validate_profile(path: Path, *, check_names: CheckNames | None = None, own: 
     return profile
 
 
+def _is_same(first: Path, second: Path) -> bool:
+    """Whether two profiles are one file, or copies: a checkout's, beside those that are installed."""
+    return first.samefile(second) or first.read_bytes() == second.read_bytes()
+
+
 def _refuse_own_name(path: Path, twin: Path) -> None:
-    """Refuse (InputError) a profile that is called like one of edgekit's own and says something else. One that says the
-    same is that profile, in another checkout than the installed one."""
-    if twin.is_file() and not twin.samefile(path) and twin.read_bytes() != path.read_bytes():
+    """Refuse (InputError) a profile that is called like one of edgekit's own and says something else."""
+    if twin.is_file() and not _is_same(twin, path):
         raise InputError(
             f"`{path.stem}` is the name of a profile of edgekit's own, which says something else: {twin}",
             where=str(path),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,16 @@ class Openvino(Format):
         if build is not None:
             raise InputError(f"{path} is a whole model: it takes no factory, options or weights", where=str(path))
         model = read_model(path)
-        inputs = [_tensor(port) for port in model.inputs]
-        return IO(declare_inputs(path, inputs, declared), tuple(map(_tensor, model.outputs)))
+        inputs = declare_inputs(path, [_tensor(port) for port in model.inputs], declared)
+        _fix_sizes(model, inputs)
+        return IO(inputs, tuple(map(_tensor, model.outputs)))
 
     def describe(self, artifact: Artifact) -> Graph:
         from edgekit.formats.openvino_graph import describe_model
 
-        return describe_model(read_model(artifact.path))
+        model = read_model(artifact.path)
+        _fix_sizes(model, artifact.io.inputs)
+        return describe_model(model)
 
     def open(self, artifact: Artifact, threads: int) -> Session:
         return _open_session(artifact, threads)
@@ -62,6 +66,15 @@ class Openvino(Format):
             if constant and is_broken(np.asarray(node.data, np.float32)):
                 return str(node.get_friendly_name())
         return None
+
+
+def _fix_sizes(model: Any, inputs: Sequence[Tensor]) -> None:
+    """Give a model that leaves sizes free those of ``inputs`` (matched by name), with what follows from them; one that
+    OpenVINO cannot give them keeps its own, and its runtime will say why."""
+    shapes = {tensor.name: list(tensor.shape) for tensor in inputs if None not in tensor.shape}
+    if model.is_dynamic() and shapes:
+        with contextlib.suppress(RuntimeError):
+            model.reshape({port: shapes[name_of(port)] for port in model.inputs if name_of(port) in shapes})
 
 
 def _open_session(artifact: Artifact, threads: int) -> Session:

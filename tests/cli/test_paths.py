@@ -53,6 +53,7 @@ def test_a_profile_of_edgekits_own_name(edgekit_command: Command, tmp_path: Path
     shutil.copy(own_folder() / "coral.yaml", copy)
     done = edgekit_command("targets", "validate", "coral.yaml", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "coral.yaml: a valid profile of coral\n"), done.stderr
+    assert edgekit_command("targets", "show", "coral", "--targets-dir", tmp_path).returncode == 0
     copy.write_text(copy.read_text() + "# mine\n")
     said = refusal(edgekit_command("targets", "validate", "coral.yaml", cwd=tmp_path))
     assert said.startswith("error: `coral` is the name of a profile of edgekit's own, which says something else: ")

@@ -43,16 +43,43 @@ def open_factory(path: Path, name: str, options: Mapping[str, Any], classes: tup
     # User code need not be safe for threads; decoding afterwards still runs in parallel.
     lock = threading.Lock()
 
-    def read(index: int) -> tuple[Content, Any]:
+    def read_any(index: int) -> tuple[Content, Any]:
         with lock:
             item = _call(path, name, lambda: samples[index])
         return _check_item(item, f"{path}:{name}[{index}]")
 
-    own = getattr(samples, "classes", None)
-    if classes is None and own is not None:
-        classes = tuple(str(entry) for entry in own)
+    labelled = read_any(0)[1] is not None
+
+    def read(index: int) -> tuple[Content, Any]:
+        content, label = read_any(index)
+        if label is not None and not labelled:
+            raise InputError(
+                f"{path}:{name}[{index}] has a label, and the first sample has none",
+                where=f"{path}:{name}",
+                remedy="give every sample a label, or none of them",
+                code="classes_differ",
+            )
+        return content, label
+
+    if classes is None:
+        classes = _read_classes(samples, f"{path}:{name}")
     ids = [f"{path.name}:{name}[{index}]" for index in range(count)]
-    return Source(path, ids, read, labelled=read(0)[1] is not None, classes=classes)
+    return Source(path, ids, read, labelled=labelled, classes=classes)
+
+
+def _read_classes(samples: Any, where: str) -> tuple[str, ...] | None:
+    """The class names that the sequence itself has."""
+    own = getattr(samples, "classes", None)
+    if own is None:
+        return None
+    if isinstance(own, str) or not hasattr(own, "__iter__"):
+        raise InputError(
+            f"`classes` of what {where} returned is {own!r:.60}, not a list of names",
+            where=where,
+            remedy="give the class names in the order of the model's outputs",
+            code="unreadable_labels",
+        )
+    return tuple(str(entry) for entry in own)
 
 
 def _load(path: Path, name: str) -> Callable[..., Any]:
@@ -94,9 +121,21 @@ def _check_item(item: Any, where: str) -> tuple[Content, Any]:
     if isinstance(content, str | Path):
         content = read_bytes(Path(content))
     elif isinstance(content, Mapping):
-        content = {str(name): np.asarray(array) for name, array in content.items()}
+        content = {str(name): _as_array(array, where) for name, array in content.items()}
     elif not isinstance(content, bytes):
-        content = np.asarray(content)
+        content = _as_array(content, where)
     if isinstance(label, np.generic) or (isinstance(label, np.ndarray) and label.ndim == 0):
         label = label.item()
     return content, label
+
+
+def _as_array(content: Any, where: str) -> np.ndarray:
+    try:
+        return np.asarray(content)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(
+            f"the content of {where} is no array: {error}",
+            where=where,
+            remedy="give a path, an array, or {input name: array}",
+            code="unreadable_data",
+        ) from error

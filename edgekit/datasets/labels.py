@@ -41,9 +41,15 @@ class LabelWriter:
         """
         if not self._source.labelled:
             return
-        if isinstance(label, list) and all(isinstance(box, dict) for box in label):
-            self._boxes.append(label)
-            self.file = "labels.json"
+        boxes = isinstance(label, list) and all(isinstance(box, dict) for box in label)
+        file = "labels.json" if boxes else "labels.npy"
+        if self.file not in (None, file):
+            what = (
+                "is a list of boxes, and those before it are none" if boxes else "is no list of boxes, as those before"
+            )
+            raise self._refuse(index, what, LABEL_ALL)
+        if boxes:
+            self._add_boxes(index, label)
             return
         row = self._to_row(index, label)
         if self._rows is None:
@@ -54,6 +60,15 @@ class LabelWriter:
         except ValueError as error:
             raise self._refuse(index, f"is not like the others: {error}", LABEL_ALL) from error
         self._digest.update(np.ascontiguousarray(row).data)
+
+    def _add_boxes(self, index: int, boxes: list[dict[str, Any]]) -> None:
+        try:
+            json.dumps(boxes)
+        except (TypeError, ValueError) as error:
+            remedy = "give plain numbers and texts: {category, bbox: [x, y, width, height]}"
+            raise self._refuse(index, f"holds what cannot be stored: {error}", remedy) from error
+        self._boxes.append(boxes)
+        self.file = "labels.json"
 
     def close(self) -> None:
         """Finish the file."""

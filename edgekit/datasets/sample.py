@@ -202,10 +202,14 @@ def _shape_error(
 
 def _refuse_head(head: Sequence[Word], array: np.ndarray, name: str) -> None:
     if head:
+        planes = array.dtype == np.uint8 and array.ndim == 3 and array.shape[0] in (1, 3)
+        kind = "pictures, height x width x 1 or 3 channels" if array.dtype == np.uint8 else "pictures"
         raise InputError(
-            f"`{name_of(head[0])}` works on 8-bit pictures, but the sample {name} is {array.dtype} {list(array.shape)}",
+            f"`{name_of(head[0])}` works on 8-bit {kind}, but the sample {name} is {array.dtype} {list(array.shape)}",
             where=name,
-            remedy="leave `preprocess` out (or `none`) for data that are arrays already",
+            remedy="save the channels last, as x.transpose(0, 2, 3, 1)"
+            if planes
+            else "leave such words out for data that are arrays already; `scale` and `normalize` work on any",
             code="not_a_picture",
         )
 

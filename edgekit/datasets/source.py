@@ -59,10 +59,13 @@ def read_labels_file(path: Path) -> tuple[str, ...]:
         InputError: missing, not text, or empty. (A name may stand twice: ImageNet has two cranes.)
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        if any("\0" in line for line in lines):
+            raise ValueError("it holds a byte of zero")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(
-            f"the labels file {path} cannot be read: {error}",
+            f"the labels file {path} cannot be read: {reason}",
             where=str(path),
             remedy="save it as UTF-8 text, one class name a line",
             code="unreadable_labels",
@@ -89,6 +92,13 @@ def inside(folder: Path, name: str, listed_in: Path) -> Path:
     Raises:
         InputError: it is absolute or leads out of the folder.
     """
+    if "\0" in name:
+        raise InputError(
+            f"{listed_in} names a file with a byte of zero in its name: {name!r}",
+            where=str(listed_in),
+            remedy="correct the name",
+            code="missing_file",
+        )
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InputError(

@@ -254,6 +254,33 @@ def test_a_whole_number_of_any_size_from_a_python_file(tmp_path: Path) -> None:
         prepare(data, (Tensor("v", "v", (1, 2), "float32"),), None, tmp_path / "out", roles=("evaluate",))
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("3, []", r"make\[1\] is a list of boxes, and those before it are none"),
+        ("[{'category': 1}], 3", r"make\[1\] is no list of boxes, as those before"),
+        ("[], [{'category': object()}]", r"make\[1\] holds what cannot be stored: .* object"),
+        ("3, None", r"make\[1\] is missing"),
+        ("3, np.zeros((2, 2))", r"make\[1\] is not like the others"),
+    ],
+)
+def test_labels_of_several_kinds(tmp_path: Path, labels: str, message: str) -> None:
+    code = "import numpy as np\ndef make():\n    first, second = " + labels
+    (tmp_path / "mine.py").write_text(code + "\n    return [([0.0, 1.0], first), ([2.0, 3.0], second)]\n")
+    data = Data(evaluate=DataSource(tmp_path / "mine.py", factory="make"))
+    with pytest.raises(InputError, match=message):
+        prepare(data, (Tensor("v", "v", (1, 2), "float32"),), None, tmp_path / "out", roles=("evaluate",))
+
+
+def test_planes_for_a_word_that_takes_pictures(tmp_path: Path) -> None:
+    data = write_npz(tmp_path, x=np.zeros((2, 3, 8, 8), np.uint8))
+    words = Data(preprocess=({"resize": {"size": 4}},), evaluate=data.evaluate)
+    inputs = (Tensor("image", "image", (1, 3, 4, 4), "float32", layout="NCHW"),)
+    with pytest.raises(InputError, match=r"height x width x 1 or 3 channels, but the sample .* is uint8") as caught:
+        prepare(words, inputs, None, tmp_path / "out", roles=("evaluate",))
+    assert "x.transpose(0, 2, 3, 1)" in (caught.value.remedy or "")
+
+
 def test_a_name_that_two_classes_have(tmp_path: Path) -> None:
     data = write_npz(
         tmp_path, x=X3, y=np.array(["dog", "crane", "dog"]), classes=np.array([b"crane", b"dog", b"crane"])

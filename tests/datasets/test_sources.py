@@ -220,6 +220,7 @@ def test_coco(tmp_path: Path, draw) -> None:
         ({"images": [{"id": 1, "file_name": "../../x.jpg"}], "annotations": []}, "outside its folder"),
         ({"images": [{"id": 1, "file_name": "gone.jpg"}], "annotations": []}, "neither beside it nor in images"),
         ({"images": [], "annotations": []}, "lists no pictures"),
+        ({"images": [{"id": 1, "file_name": "a\0.jpg"}], "annotations": []}, "a byte of zero in its name"),
         ({"categories": 3}, "not a COCO"),
     ],
 )
@@ -255,6 +256,18 @@ def wrong(): return 7
 def bare(): return [np.zeros(3)]
 def leave():
     raise SystemExit(3)
+def late(): return [(np.zeros(3), None), (np.zeros(3), 1)]
+def ragged(): return [([[1], [1, 2]], 1)]
+class Named(list):
+    pass
+def counted():
+    samples = Named([(np.zeros(3), 1)])
+    samples.classes = 10
+    return samples
+def spelled():
+    samples = Named([(np.zeros(3), 1)])
+    samples.classes = "0123456789"
+    return samples
 """
 
 
@@ -279,6 +292,9 @@ def test_a_python_file(tmp_path: Path) -> None:
         ("digits", {"count": 0}, "returned no samples"),
         ("digits", {"number": 3}, "TypeError.*number"),
         ("leave", {}, "SystemExit"),
+        ("ragged", {}, r"ragged\[0\] is no array"),
+        ("counted", {}, "`classes` of .* is 10, not a list"),
+        ("spelled", {}, "`classes` of .* is '0123456789', not a list"),
     ],
 )
 def test_a_python_file_that_is_wrong(tmp_path: Path, factory: str, options: dict, message: str) -> None:
@@ -286,6 +302,14 @@ def test_a_python_file_that_is_wrong(tmp_path: Path, factory: str, options: dict
     path.write_text(FACTORY)
     with pytest.raises(InputError, match=message):
         open_at(path, tmp_path, factory=factory, options=options)
+
+
+def test_labels_that_begin_late_are_not_left_aside(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(FACTORY)
+    source = open_at(path, tmp_path, factory="late")
+    with pytest.raises(InputError, match=r"late\[1\] has a label, and the first sample has none"):
+        source.read(1)
 
 
 def test_a_python_file_that_does_not_load(tmp_path: Path) -> None:
@@ -336,6 +360,11 @@ def test_labels_file(tmp_path: Path) -> None:
     path = tmp_path / "labels.txt"
     path.write_text("cat\n\n dog \n")
     assert read_labels_file(path) == ("cat", "dog")
+    path.write_text("cat\x0bx\r\ndo\u2028g\n")
+    assert read_labels_file(path) == ("cat\x0bx", "do\u2028g")
+    path.write_text("cat\0\ndog\n")
+    with pytest.raises(InputError, match="a byte of zero"):
+        read_labels_file(path)
     for text in ("", "\n\n"):
         path.write_text(text)
         with pytest.raises(InputError, match="is empty"):

@@ -191,6 +191,12 @@ def _letterbox(
     ratio = min(height / picture.shape[0], width / picture.shape[1])
     inner = (max(1, round(picture.shape[0] * ratio)), max(1, round(picture.shape[1] * ratio)))
     small = _interpolate(picture, inner, interpolation)
+    if np.size(fill) not in (1, picture.shape[2]):
+        raise InputError(
+            f"`letterbox` fills with {np.size(fill)} numbers in a picture of {picture.shape[2]} channel(s)",
+            where="preprocess",
+            remedy="give `fill` one number, or put `color: {order: rgb}` before it",
+        )
     canvas = np.empty((height, width, picture.shape[2]), np.uint8)
     canvas[:] = np.asarray(fill, np.uint8)
     top, left = (height - inner[0]) // 2, (width - inner[1]) // 2

@@ -37,6 +37,13 @@ def _check_size(name: str, value: Size | None) -> Size | None:
     return value
 
 
+def _check_single(name: str, value: float) -> float:
+    """A number that float32, in which samples are computed, has too (IEEE 754: the normal numbers of binary32)."""
+    if not 2.0**-126 <= abs(value) < 2.0**128:
+        raise ValueError(f"`{name}` is {value}, which float32 does not have (1.2e-38 to 3.4e+38)")
+    return value
+
+
 class Resize(Written):
     """Scale so that the short or the long side has so many pixels (keeping the aspect), or to an exact size."""
 
@@ -114,6 +121,11 @@ class Scale(Written):
 
     divide: float = Field(gt=0, allow_inf_nan=False)
 
+    @field_validator("divide")
+    @classmethod
+    def _usable(cls, value: float) -> float:
+        return _check_single("divide", value)
+
 
 class Normalize(Written):
     """Subtract ``mean`` and divide by ``std``, each one number or one per channel, in the units the word receives."""
@@ -132,6 +144,9 @@ class Normalize(Written):
             raise ValueError(f"`{name}` must be finite")
         if name == "std" and any(number <= 0 for number in values):
             raise ValueError("`std` must be more than 0")
+        for number in values:
+            if number != 0:
+                _check_single(str(name), number)
         return value
 
 
@@ -210,6 +225,11 @@ def spell_out(node: Node, size: Size | None, mistakes: list[Mistake]) -> Node:
         named.set("preset", node)
         node = named
     if isinstance(node.value, dict):
+        word = next((name for name in node.value if name in WORDS), None)
+        if word is not None and "preset" not in node.value:
+            said = f"words stand in a list: write `- {word}: {{...}}`, each on a line of its own"
+            mistakes.append(node.key_place(word).mistake(said))
+            return Node([], node.place)
         return _spell_out_preset(node, size, mistakes)
     if not isinstance(node.value, list):
         presets = ", ".join(PRESETS)
@@ -281,14 +301,20 @@ def check_order(words: list[Node], mistakes: list[Mistake]) -> None:
         if name == "normalize":
             _check_units(options, seen, place.mistake, mistakes)
         seen.append(name)
-    gray = any(next(iter(word.value)) == "color" and word.plain()["color"]["order"] == "gray" for word in words)
+    _check_gray(words, mistakes)
+
+
+def _check_gray(words: list[Node], mistakes: list[Mistake]) -> None:
+    """After `color: {order: gray}` there is one channel, to the end."""
+    gray = False
     for word in words:
-        if gray and "normalize" in word.value:
-            for key, values in word.plain()["normalize"].items():
-                if isinstance(values, list) and len(values) != 1:
-                    mistakes.append(
-                        word.nearest(("normalize", key)).mistake(f"`{key}` has {len(values)} values, gray has one")
-                    )
+        (name, options), *_ = word.plain().items()
+        gray = gray or (name == "color" and options["order"] == "gray")
+        for key, values in options.items():
+            per_channel = (name, key) in (("normalize", "mean"), ("normalize", "std"), ("letterbox", "fill"))
+            if gray and per_channel and isinstance(values, list) and len(values) != 1:
+                place = word.nearest((name, key))
+                mistakes.append(place.mistake(f"`{key}` has {len(values)} values, gray has one"))
 
 
 def _check_units(options: Node, seen: list[str], say: Callable[[str], Mistake], mistakes: list[Mistake]) -> None:

@@ -115,6 +115,13 @@ def test_letterbox_keeps_the_aspect_and_pads_evenly() -> None:
     assert (result[30:] == [1, 2, 3]).all()
 
 
+def test_letterbox_of_one_channel() -> None:
+    result = apply_head(np.full((2, 4, 1), 9, np.uint8), [{"letterbox": {"size": 4, "fill": 7}}])
+    assert result[:, 0, 0].tolist() == [7, 9, 9, 7]
+    with pytest.raises(InputError, match="fills with 3 numbers in a picture of 1 channel"):
+        apply_head(np.zeros((2, 4, 1), np.uint8), [{"letterbox": {"size": 4, "fill": [1, 2, 3]}}])
+
+
 def test_color_orders() -> None:
     picture = numbered(3, 4)
     np.testing.assert_array_equal(apply_head(picture, [{"color": {"order": "bgr"}}]), picture[:, :, [2, 1, 0]])

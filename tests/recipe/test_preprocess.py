@@ -111,6 +111,13 @@ def test_the_size_of_the_only_picture_that_is_declared(inputs: Any, expected: An
         ("[crop: {fraction: 87.5%}]", [{"crop": {"fraction": 0.875}}]),
         ("[crop: {center: [2, 3]}]", [{"crop": {"center": [2, 3]}}]),
         (
+            "[letterbox: {size: 8, fill: [1, 2, 3]}, color: {order: gray}]",
+            [
+                {"letterbox": {"size": 8, "fill": [1, 2, 3]}},
+                {"color": {"order": "gray"}},
+            ],
+        ),
+        (
             "[color: {order: gray}, normalize: {mean: 127}]",
             [{"color": {"order": "gray"}}, {"normalize": {"mean": 127, "std": 1.0}}],
         ),
@@ -167,6 +174,12 @@ NO_SCALE = "the means of `normalize` lie in 0..1 and the pixels in 0..255: a `sc
         ("[scale: {divide: 255}, crop: {center: 8}]", "1:24: `crop` works on pixels and must come before `scale`"),
         ("[scale: {divide: 255}, scale: {divide: 255}]", "1:24: `scale` stands here a second time"),
         ("[color: {order: gray}, normalize: {mean: [1, 2, 3]}]", "1:42: `mean` has 3 values, gray has one"),
+        ("[color: {order: gray}, letterbox: {size: 8, fill: [1, 2, 3]}]", "1:51: `fill` has 3 values, gray has one"),
+        ("[scale: {divide: 1.0e-40}]", "1:18: `divide` is 1e-40, which float32 does not have"),
+        ("[scale: {divide: 1.0e+39}]", "1:18: `divide` is 1e+39, which float32 does not have"),
+        ("[normalize: {mean: 0, std: 1.0e-60}]", "1:28: `std` is 1e-60, which float32 does not have"),
+        ("[normalize: {mean: [1, 2, 1.0e+300]}]", "1:20: `mean` is 1e+300, which float32 does not have"),
+        ("{scale: {divide: 255}}", "1:2: words stand in a list: write `- scale: {...}`"),
         ("[normalize: {mean: 0.5, std: 0.5}]", f"1:2: {NO_SCALE}"),
         ("[normalize: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}]", f"1:2: {NO_SCALE}"),
     ],

@@ -21,6 +21,8 @@ class Written(BaseModel):
 
     #: The keys as people write them, where a short form is spelled out into other ones.
     written_keys: ClassVar[tuple[str, ...]] = ()
+    #: What may be written instead of the whole map ("a path"), where a short form is spelled out into one.
+    short_form: ClassVar[str] = ""
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -52,7 +54,7 @@ def explain(error: ValidationError, kind: type[BaseModel], node: Node, *, partia
             mistakes.append(_unknown_key(kind, node, location))
         else:
             mistakes.append(_place_of(node, location).mistake(_say(_subject(location), item, node.get(*location))))
-    mistakes += [_wrong_type(node, location, wanted) for location, wanted in wrong_types.items()]
+    mistakes += [_wrong_type(kind, node, location, wanted) for location, wanted in wrong_types.items()]
     return mistakes
 
 
@@ -68,9 +70,12 @@ def _unknown_key(kind: type[BaseModel], node: Node, location: Sequence[str | int
     return holder.key_place(key).mistake(f"unknown key `{key}`{near}")
 
 
-def _wrong_type(node: Node, location: Sequence[str | int], wanted: list[str]) -> Mistake:
+def _wrong_type(kind: type[BaseModel], node: Node, location: Sequence[str | int], wanted: list[str]) -> Mistake:
     found = node.get(*location)
     shown = "nothing" if found is None else show(found.plain())
+    model = _model_at(kind, location)
+    if model is not None and issubclass(model, Written) and model.short_form:
+        wanted = [model.short_form, *wanted]
     choices = " or ".join(dict.fromkeys(wanted))
     return _place_of(node, location).mistake(f"{_subject(location)} must be {choices}, not {shown}")
 
@@ -98,10 +103,14 @@ def _place_of_owner(node: Node, location: Sequence[str | int]) -> Place:
 
 def field_names(kind: Any, location: Sequence[str | int]) -> list[str]:
     """The keys that the model at ``location`` below ``kind`` knows (none where it is no model)."""
+    model = _model_at(kind, location)
+    return _names(model) if model is not None else []
+
+
+def _model_at(kind: Any, location: Sequence[str | int]) -> type[BaseModel] | None:
     for part in location:
         kind = _step_into(kind, part)
-    kind = _only_model(kind)
-    return _names(kind) if kind is not None else []
+    return _only_model(kind)
 
 
 def raise_mistakes(mistakes: Iterable[Mistake], subject: str) -> None:

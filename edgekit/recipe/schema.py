@@ -42,6 +42,8 @@ class Weights(Written):
     """A file of weights for the module that a Python file builds; ``get`` is the command that fetches it. ``package``:
     the installed Python package whose folder ``path`` starts from (spelled out before it gets here)."""
 
+    short_form: ClassVar[str] = "a path"
+
     path: str = Field(min_length=1)
     package: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     get: str | None = None
@@ -70,6 +72,8 @@ class Input(Written):
 
 class Model(Written):
     """The source model: a file, or ``file.py:NAME`` with options and weights."""
+
+    short_form: ClassVar[str] = "a path"
 
     file: str
     options: dict[str, Any] = Field(default_factory=dict)
@@ -101,6 +105,8 @@ class Model(Written):
 class Samples(Written):
     """Samples of one role: a folder, an .npz, a COCO .json or ``file.py:NAME`` with options. At most ``samples`` of
     them (all by default), picked with ``seed``."""
+
+    short_form: ClassVar[str] = "a path"
 
     path: str
     options: dict[str, Any] = Field(default_factory=dict)
@@ -138,6 +144,7 @@ class Data(Written):
         "evaluate",
         "calibrate",
     )
+    short_form: ClassVar[str] = "a path"
 
     split: Samples | None = None
     evaluate: Samples | None = None
@@ -155,6 +162,8 @@ class Data(Written):
 
 class Task(Written):
     """What the outputs mean. ``options`` are the task's own, written beside ``name``."""
+
+    short_form: ClassVar[str] = "a name"
 
     name: str
     labels: str | None = Field(None, min_length=1)

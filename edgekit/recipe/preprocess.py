@@ -261,6 +261,10 @@ def _spell_out_preset(node: Node, size: Size | None, mistakes: list[Mistake]) ->
 
 
 def _spell_out_word(item: Node, mistakes: list[Mistake]) -> Node | None:
+    named = isinstance(item.value, str) and item.value in PRESETS
+    if named or (isinstance(item.value, dict) and "preset" in item.value):
+        mistakes.append(item.place.mistake("a preset is no word of a list; it stands alone, as `preprocess: imagenet`"))
+        return None
     if not isinstance(item.value, dict) or len(item.value) != 1:
         mistakes.append(item.place.mistake(f"a preprocessing word is {{WORD: {{...}}}} with one of {', '.join(WORDS)}"))
         return None

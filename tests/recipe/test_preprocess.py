@@ -179,6 +179,8 @@ NO_SCALE = "the means of `normalize` lie in 0..1 and the pixels in 0..255: a `sc
         ("[scale: {divide: 1.0e+39}]", "1:18: `divide` is 1e+39, which float32 does not have"),
         ("[normalize: {mean: 0, std: 1.0e-60}]", "1:28: `std` is 1e-60, which float32 does not have"),
         ("[normalize: {mean: [1, 2, 1.0e+300]}]", "1:20: `mean` is 1e+300, which float32 does not have"),
+        ("[imagenet, color: {order: gray}]", "1:2: a preset is no word of a list; it stands alone"),
+        ("[{preset: imagenet, size: 8}]", "1:2: a preset is no word of a list; it stands alone"),
         ("{scale: {divide: 255}}", "1:2: words stand in a list: write `- scale: {...}`"),
         ("[normalize: {mean: 0.5, std: 0.5}]", f"1:2: {NO_SCALE}"),
         ("[normalize: {mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}]", f"1:2: {NO_SCALE}"),

@@ -200,14 +200,14 @@ def measuring_recipe(flags: Flags, folder: Path, others: tuple[str, ...] = ()) -
     from edgekit.devices import load_profiles
 
     told = next((model for model in (flags.model, *others) if model and read_sidecar(Path(model))), None)
-    flags = replace(flags, sidecar_of=told)
+    flags, sections = replace(flags, sidecar_of=told), {}
     if told is not None and flags.recipe is None and flags.labels is None:
         sidecar = read_sidecar(Path(told))
         if sidecar.get("labels") and (flags.task or sidecar.get("task")):
             names = folder / "labels.txt"
             names.write_text("".join(f"{label}\n" for label in sidecar["labels"]), encoding="utf-8")
-            flags = replace(flags, labels=names)
-    return make_recipe(flags, {}, load_profiles())
+            sections["task.labels"] = str(names.absolute())
+    return make_recipe(flags, sections, load_profiles())
 
 
 def compare_best(

@@ -47,7 +47,10 @@ def test_convert_to_tflite(shape: str, onnx2tf: Path, folder: Path, edgekit_comm
     assert done.returncode == 0, done.stderr
     assert "1x16x16x3 float32" in done.stdout
     assert "out 1x5 float32" in done.stdout
-    assert (tmp_path / "tflite" / "free-tflite-fp32.tflite").is_file()
+    made = tmp_path / "tflite" / "free-tflite-fp32.tflite"
+    compared = edgekit_command("compare", made, "free.onnx", "--shape", shape, "--json", cwd=folder)
+    assert compared.returncode == 0, compared.stderr  # the shape is that of B; A has its own, in another order
+    assert json.loads(compared.stdout)["sqnr_db"] > 100
 
 
 def test_convert_to_openvino(folder: Path, edgekit_command: Command, tmp_path: Path) -> None:

@@ -131,6 +131,16 @@ def test_compare_with_python_on_either_side(judge: Callable[..., dict[str, Any]]
     assert judge("compare", "net.py:three", "net.py:three", *words)["sqnr_db"] == 200.0
 
 
+def test_labels_of_a_sidecar_can_be_set(folder: Path, judge: Callable[..., dict[str, Any]]) -> None:
+    """The sidecar is no flag: `--set` goes before it."""
+    told = {"task": {"name": "classification", "options": {}}, "labels": ["a", "b", "c", "d", "e"]}
+    (folder / "net.edgekit.json").write_text(json.dumps(told))
+    (folder / "names.txt").write_text("v\nw\nx\ny\nz\n")
+    found = judge("eval", "net.onnx", "--data", "samples.npz", "--set", "task.labels=names.txt")
+    (folder / "net.edgekit.json").unlink()
+    assert found["value"] == pytest.approx(70 / 80)
+
+
 def test_one_thing_said_twice(refuse: Callable[..., str]) -> None:
     words = ("eval", "net.onnx", "--data", "samples.npz")
     assert "--data and --evaluate say the same here" in refuse(*words, "--evaluate", "shuffled.npz")

@@ -90,11 +90,12 @@ class HashMemo:
         return self._remembered(str(path.absolute()), stamp, stat.st_mtime, lambda: hash_files([path])[0])
 
     def hash_folder(self, folder: Path) -> str:
-        """SHA-256 of the sorted list of (relative path, hash) of all files below a folder; hidden ones are left out."""
-        files = list(_files_below(folder))
+        """SHA-256 of the sorted list of (relative path, hash) of all files below a folder, and of its empty folders;
+        hidden ones are left out, links are followed."""
+        entries = list(_entries_below(folder))
         listing = hashlib.sha256()
         newest = 0.0
-        for path in files:
+        for path in entries:
             stat = path.stat()
             newest = max(newest, stat.st_mtime)
             listing.update(f"{path.relative_to(folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
@@ -102,8 +103,11 @@ class HashMemo:
             f"{folder.absolute()}/",
             listing.hexdigest(),
             newest,
-            lambda: hash_value([[path.relative_to(folder).as_posix(), self.hash_file(path)] for path in files]),
+            lambda: hash_value([[path.relative_to(folder).as_posix(), self._hash_entry(path)] for path in entries]),
         )
+
+    def _hash_entry(self, path: Path) -> str:
+        return "folder" if path.is_dir() else self.hash_file(path)
 
     def hash_path(self, path: Path) -> str:
         """Of a file or a folder, whichever it is."""
@@ -159,12 +163,20 @@ class HashMemo:
         return connection
 
 
-def _files_below(folder: Path) -> Iterable[Path]:
-    for root, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield Path(root, name)
+def _entries_below(folder: Path) -> Iterable[Path]:
+    """The files below a folder, also behind links, and the folders that hold nothing (each may be a class). Hidden ones
+    are left out."""
+    above: dict[Path, frozenset[str]] = {}
+    for root, folders, files in os.walk(folder, followlinks=True):
+        trail = above.pop(Path(root), frozenset()) | {os.path.realpath(root)}
+        visible = (name for name in folders if not name.startswith("."))
+        # A link to a folder above it would have no end.
+        folders[:] = sorted(name for name in visible if os.path.realpath(Path(root, name)) not in trail)
+        above.update((Path(root, name), trail) for name in folders)
+        shown = sorted(name for name in files if not name.startswith("."))
+        yield from (Path(root, name) for name in shown)
+        if not shown and not folders:
+            yield Path(root)
 
 
 def _changes(label: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -113,6 +113,26 @@ def test_a_folders_hash_covers_names_and_contents(tmp_path: Path) -> None:
     assert memo.hash_path(folder) == seen[-1]
 
 
+def test_a_folder_changes_with_what_lies_behind_its_links(tmp_path: Path) -> None:
+    folder, memo = tmp_path / "data", HashMemo(tmp_path / "hashes.sqlite")
+    for name in ("data/dog/0.png", "elsewhere/0.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"x")
+    (folder / "cat").symlink_to(tmp_path / "elsewhere")
+    (folder / "dog" / "again").symlink_to(folder)  # has no end, if it is followed blindly
+    seen = [memo.hash_folder(folder)]
+    assert memo.hash_folder(folder) == seen[0]
+    (tmp_path / "elsewhere" / "0.png").write_bytes(b"other")
+    seen.append(memo.hash_folder(folder))
+    (folder / "cow").symlink_to(tmp_path / "elsewhere")
+    seen.append(memo.hash_folder(folder))
+    (folder / "ant").mkdir()  # a class without pictures moves the others
+    seen.append(memo.hash_folder(folder))
+    (folder / ".hidden").mkdir()
+    assert memo.hash_folder(folder) == seen[-1]
+    assert len(set(seen)) == 4
+
+
 def test_a_damaged_memo_only_costs_time(tmp_path: Path) -> None:
     file, database = tmp_path / "a.bin", tmp_path / "hashes.sqlite"
     file.write_bytes(b"one")

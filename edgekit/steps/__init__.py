@@ -16,6 +16,7 @@ Nothing else is edited. The heavy library is imported inside the function, which
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -149,7 +150,7 @@ def step(
             toolchain,
             tuple(programs),
         )
-        STEPS.add(name, entry, defined_in=run)
+        STEPS.add(name, entry, defined_in=inspect.unwrap(run))
         return run
 
     return register

@@ -9,12 +9,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from edgekit.artifact import Artifact
-from edgekit.formats.onnx_file import read_model, write_model
-from edgekit.steps import Context, Produced, StepOptions, step
+from edgekit.steps import StepOptions
 from edgekit.steps.convert.onnx_lowering import is_picture
 from edgekit.steps.convert.onnx_replace_activations import Formula, cubic_gelu, start
-from edgekit.steps.convert.onnx_rewriting import Rule, Scope, attribute_of, count_notes, replace_nodes
+from edgekit.steps.convert.onnx_rewriting import Rule, Scope, attribute_of, count_notes, replace_nodes, rewriting_step
 
 _FACTOR = 1.702
 
@@ -49,18 +47,9 @@ class Options(StepOptions):
     )
 
 
-@step(
-    "onnx_approximate_activations",
-    accepts="onnx",
-    produces="onnx",
-    stack="onnx",
-    version=3,
-    options=Options,
-    requires=("onnx",),
-)
-def onnx_approximate_activations(context: Context, artifact: Artifact, options: Options) -> Produced:
+@rewriting_step("onnx_approximate_activations", version=3, options=Options, exact=False)
+def onnx_approximate_activations(model: Any, options: Options) -> tuple[str, ...]:
     """Replace GELU, ELU, Mish and softplus by forms that map; approximations, best followed by fine-tuning."""
-    model = read_model(artifact.path)
     rules: dict[str, dict[str, Rule]] = {
         "sigmoid": {"Gelu": _sigmoid_gelu, "Erf": _tanh_of_line},
         "cubic": {"Gelu": cubic_gelu, "Erf": _tanh_of_cubic},
@@ -75,9 +64,7 @@ def onnx_approximate_activations(context: Context, artifact: Artifact, options: 
     if options.softplus == "quadratic":
         chosen["Softplus"] = partial(_softplus, last=last, keep_mish=options.mish == "cubic")
     replaced = replace_nodes(model, chosen)
-    path = context.workdir / f"{context.stem}.onnx"
-    write_model(model, path)
-    return Produced(path, artifact.io, count_notes(replaced, "by an approximation"))
+    return count_notes(replaced, "by an approximation")
 
 
 def _sigmoid_gelu(node: Any, scope: Scope) -> list[Any] | None:

@@ -12,37 +12,23 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from edgekit.artifact import Artifact
-from edgekit.formats.onnx_file import read_model, write_model
-from edgekit.steps import Context, Produced, StepOptions, step
-from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, count_notes, replace_nodes
+from edgekit.steps import StepOptions
+from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, count_notes, replace_nodes, rewriting_step
 
 
 class Options(StepOptions):
     keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
 
 
-@step(
-    "onnx_convolve_products",
-    accepts="onnx",
-    produces="onnx",
-    stack="onnx",
-    version=2,
-    options=Options,
-    exact=True,
-    requires=("onnx",),
-)
-def onnx_convolve_products(context: Context, artifact: Artifact, options: Options) -> Produced:
+@rewriting_step("onnx_convolve_products", version=2, options=Options, exact=True)
+def onnx_convolve_products(model: Any, options: Options) -> tuple[str, ...]:
     """Write linear layers over many tokens as 1 x 1 convolutions."""
-    model = read_model(artifact.path)
 
     def rule(node: Any, scope: Scope) -> list[Any] | None:
         return None if node.name in options.keep else _convolve(node, scope)
 
     replaced = replace_nodes(model, {"MatMul": rule, "Gemm": rule})
-    path = context.workdir / f"{context.stem}.onnx"
-    write_model(model, path)
-    return Produced(path, artifact.io, count_notes(replaced, "by 1 x 1 convolutions"))
+    return count_notes(replaced, "by 1 x 1 convolutions")
 
 
 def _convolve(node: Any, scope: Scope) -> list[Any] | None:

@@ -16,11 +16,9 @@ from typing import Any
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from edgekit.artifact import Artifact
-from edgekit.formats.onnx_file import read_model, write_model
-from edgekit.steps import Context, Produced, StepOptions, step
+from edgekit.steps import StepOptions
 from edgekit.steps.convert.onnx_lowering import ACTIVATIONS
-from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, put_nodes, read_names
+from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, put_nodes, read_names, rewriting_step
 
 Shape = tuple[int, ...]
 
@@ -31,28 +29,16 @@ class Options(StepOptions):
     )
 
 
-@step(
-    "onnx_convolve_shuffles",
-    accepts="onnx",
-    produces="onnx",
-    stack="onnx",
-    version=2,
-    options=Options,
-    exact=True,
-    requires=("onnx",),
-)
-def onnx_convolve_shuffles(context: Context, artifact: Artifact, options: Options) -> Produced:
+@rewriting_step("onnx_convolve_shuffles", version=2, options=Options, exact=True)
+def onnx_convolve_shuffles(model: Any, options: Options) -> tuple[str, ...]:
     """Write channel shuffles, pixel shuffles and pixel unshuffles as convolutions with weights of 0 and 1."""
-    model = read_model(artifact.path)
     graph = _Graph(model, options.most_channels)
     for node in model.graph.node:
         graph.take(node)
     if graph.done:
         put_nodes(model, graph.finish(), graph.scope)
-    path = context.workdir / f"{context.stem}.onnx"
-    write_model(model, path)
     listed = ", ".join(f"{count} {name}" for name, count in sorted(graph.done.items()))
-    return Produced(path, artifact.io, (f"as convolutions: {listed}",) if listed else ())
+    return (f"as convolutions: {listed}",) if listed else ()
 
 
 class _Graph:

@@ -15,11 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from edgekit.artifact import Artifact
-from edgekit.formats.onnx_file import opset_of, read_model, write_model
-from edgekit.steps import Context, Produced, StepOptions, step
+from edgekit.formats.onnx_file import opset_of
+from edgekit.steps import StepOptions
 from edgekit.steps.convert.onnx_lowering import ACTIVATIONS, ARITHMETIC, Lowering, Lying, Rule, Sizes, around
-from edgekit.steps.convert.onnx_rewriting import attribute_of, count_notes, put_nodes
+from edgekit.steps.convert.onnx_rewriting import attribute_of, count_notes, put_nodes, rewriting_step
 from edgekit.steps.convert.onnx_transposes import collapse
 
 _MOST_BLOCKS = 7  # that a transpose moves: how to do it in several goes is found by trying
@@ -34,19 +33,9 @@ class Options(StepOptions):
     )
 
 
-@step(
-    "onnx_lower_rank",
-    accepts="onnx",
-    produces="onnx",
-    stack="onnx",
-    version=2,
-    options=Options,
-    exact=True,
-    requires=("onnx",),
-)
-def onnx_lower_rank(context: Context, artifact: Artifact, options: Options) -> Produced:
+@rewriting_step("onnx_lower_rank", version=2, options=Options, exact=True)
+def onnx_lower_rank(model: Any, options: Options) -> tuple[str, ...]:
     """Write what has five axes or more (reshapes, transposes, slices) with at most four, the first of them 1."""
-    model = read_model(artifact.path)
     rules = _RULES if opset_of(model) >= _FIRST_OPSET else {}
     lowering = Lowering(model, rules, channel_last=options.layout == "channel_last")
     for node in model.graph.node:
@@ -55,9 +44,7 @@ def onnx_lower_rank(context: Context, artifact: Artifact, options: Options) -> P
         lowering.restore(value.name)
     if lowering.lowered:
         put_nodes(model, lowering.nodes, lowering.scope)
-    path = context.workdir / f"{context.stem}.onnx"
-    write_model(model, path)
-    return Produced(path, artifact.io, count_notes(lowering.lowered, "by ones of at most four axes"))
+    return count_notes(lowering.lowered, "by ones of at most four axes")
 
 
 def _view(node: Any, lowering: Lowering) -> bool:

@@ -6,29 +6,17 @@ from typing import Any
 
 from pydantic import Field
 
-from edgekit.artifact import Artifact
-from edgekit.formats.onnx_file import read_model, write_model
-from edgekit.steps import Context, Produced, StepOptions, step
-from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, count_notes, replace_nodes
+from edgekit.steps import StepOptions
+from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, count_notes, replace_nodes, rewriting_step
 
 
 class Options(StepOptions):
     keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
 
 
-@step(
-    "onnx_pool_means",
-    accepts="onnx",
-    produces="onnx",
-    stack="onnx",
-    version=2,
-    options=Options,
-    exact=True,
-    requires=("onnx",),
-)
-def onnx_pool_means(context: Context, artifact: Artifact, options: Options) -> Produced:
+@rewriting_step("onnx_pool_means", version=2, options=Options, exact=True)
+def onnx_pool_means(model: Any, options: Options) -> tuple[str, ...]:
     """Write means over height and width as pooling, which converts to channel-last without a transpose."""
-    model = read_model(artifact.path)
 
     def rule(node: Any, scope: Scope) -> list[Any] | None:
         if node.name in options.keep:
@@ -36,9 +24,7 @@ def onnx_pool_means(context: Context, artifact: Artifact, options: Options) -> P
         return _pool(node, scope) if node.op_type == "ReduceMean" else _pool_by_window(node, scope)
 
     replaced = replace_nodes(model, {"ReduceMean": rule, "GlobalAveragePool": rule})
-    path = context.workdir / f"{context.stem}.onnx"
-    write_model(model, path)
-    return Produced(path, artifact.io, count_notes(replaced, "by pooling"))
+    return count_notes(replaced, "by pooling")
 
 
 def _pool(node: Any, scope: Scope) -> list[Any] | None:

@@ -7,10 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from edgekit.artifact import Artifact
-from edgekit.formats.onnx_file import read_model, write_model
-from edgekit.steps import Context, Produced, StepOptions, step
-from edgekit.steps.convert.onnx_rewriting import Rule, Scope, attribute_of, count_notes, replace_nodes
+from edgekit.steps import StepOptions
+from edgekit.steps.convert.onnx_rewriting import Rule, Scope, attribute_of, count_notes, replace_nodes, rewriting_step
 
 Choice = Literal["exact", "keep"]
 
@@ -36,19 +34,9 @@ class Options(StepOptions):
     )
 
 
-@step(
-    "onnx_replace_activations",
-    accepts="onnx",
-    produces="onnx",
-    stack="onnx",
-    version=3,
-    options=Options,
-    exact=True,
-    requires=("onnx",),
-)
-def onnx_replace_activations(context: Context, artifact: Artifact, options: Options) -> Produced:
+@rewriting_step("onnx_replace_activations", version=3, options=Options, exact=True)
+def onnx_replace_activations(model: Any, options: Options) -> tuple[str, ...]:
     """Write hard-swish, SiLU, leaky ReLU, PReLU and the like as the same function in operators that map everywhere."""
-    model = read_model(artifact.path)
     choices: tuple[tuple[Choice, dict[str, Rule]], ...] = (
         (options.hard_swish, {"HardSwish": _hard_swish, "HardSigmoid": _hard_sigmoid, "Clip": _clip_to_one}),
         (options.silu, {"Swish": _swish}),
@@ -59,9 +47,7 @@ def onnx_replace_activations(context: Context, artifact: Artifact, options: Opti
     )
     rules = {name: rule for choice, some in choices if choice == "exact" for name, rule in some.items()}
     replaced = replace_nodes(model, rules)
-    path = context.workdir / f"{context.stem}.onnx"
-    write_model(model, path)
-    return Produced(path, artifact.io, count_notes(replaced, "by the same function in other operators"))
+    return count_notes(replaced, "by the same function in other operators")
 
 
 class Formula:

@@ -15,10 +15,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from edgekit.artifact import Artifact
-from edgekit.formats.onnx_file import read_model, write_model
-from edgekit.steps import Context, Produced, StepOptions, step
-from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, replace_nodes
+from edgekit.steps import StepOptions
+from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, replace_nodes, rewriting_step
 
 _CHANNELS = 4  # slices of channels are multiples of it, to which accelerators fill up
 _WIDEST = 32  # channels of one transposed convolution, whose weights are the square of it
@@ -36,19 +34,9 @@ class Options(StepOptions):
     )
 
 
-@step(
-    "onnx_rewrite_resizes",
-    accepts="onnx",
-    produces="onnx",
-    stack="onnx",
-    version=2,
-    options=Options,
-    exact=True,
-    requires=("onnx",),
-)
-def onnx_rewrite_resizes(context: Context, artifact: Artifact, options: Options) -> Produced:
+@rewriting_step("onnx_rewrite_resizes", version=2, options=Options, exact=True)
+def onnx_rewrite_resizes(model: Any, options: Options) -> tuple[str, ...]:
     """Make large resizes in parts or by transposed convolution, and bilinear ones by a large factor so too."""
-    model = read_model(artifact.path)
     done: Counter[str] = Counter()
 
     def rule(node: Any, scope: Scope) -> list[Any] | None:
@@ -68,10 +56,7 @@ def onnx_rewrite_resizes(context: Context, artifact: Artifact, options: Options)
         return None
 
     replace_nodes(model, {"Resize": rule})
-    path = context.workdir / f"{context.stem}.onnx"
-    write_model(model, path)
-    notes = tuple(f"{count} of Resize {how}" for how, count in sorted(done.items()))
-    return Produced(path, artifact.io, notes)
+    return tuple(f"{count} of Resize {how}" for how, count in sorted(done.items()))
 
 
 def _read(node: Any, scope: Scope) -> Resize | None:

@@ -7,14 +7,49 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from typing import Any
 
 import numpy as np
 
+from edgekit.artifact import Artifact
 from edgekit.errors import StepError
-from edgekit.formats.onnx_file import opset_of, read_constants
+from edgekit.formats.onnx_file import opset_of, read_constants, read_model, write_model
+from edgekit.steps import Context, Produced, Run, StepOptions, step
 
 FLOATS = ("float16", "float32", "float64")
+
+
+def rewriting_step(
+    name: str, *, version: int, options: type[StepOptions], exact: bool
+) -> Callable[[Callable[[Any, Any], tuple[str, ...]]], Run]:
+    """Register the decorated function as a step from onnx to onnx whose inputs and outputs stay as they are.
+
+    It is called with the model, which it changes in place, and the options, and returns its notes.
+    """
+
+    def register(rewrite: Callable[[Any, Any], tuple[str, ...]]) -> Run:
+        @wraps(rewrite)
+        def run(context: Context, artifact: Artifact, options: Any) -> Produced:
+            model = read_model(artifact.path)
+            notes = rewrite(model, options)
+            path = context.workdir / f"{context.stem}.onnx"
+            write_model(model, path)
+            return Produced(path, artifact.io, notes)
+
+        declare = step(
+            name,
+            accepts="onnx",
+            produces="onnx",
+            stack="onnx",
+            version=version,
+            options=options,
+            exact=exact,
+            requires=("onnx",),
+        )
+        return declare(run)
+
+    return register
 
 
 class Scope:

@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from edgekit.artifact import Artifact
-from edgekit.formats.onnx_file import read_model, write_model
-from edgekit.steps import Context, Produced, StepOptions, step
-from edgekit.steps.convert.onnx_rewriting import Rule, Scope, attribute_of, count_notes, replace_nodes
+from edgekit.steps import StepOptions
+from edgekit.steps.convert.onnx_rewriting import Rule, Scope, attribute_of, count_notes, replace_nodes, rewriting_step
 
 _LAYOUT = ((0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 1))  # those that a converter to channel-last does away with
 
@@ -32,19 +30,9 @@ class Options(StepOptions):
     most_moved: PositiveInt = Field(98_303, description="elements of one transpose; the Edge TPU refuses more")
 
 
-@step(
-    "onnx_split_large",
-    accepts="onnx",
-    produces="onnx",
-    stack="onnx",
-    version=1,
-    options=Options,
-    exact=True,
-    requires=("onnx",),
-)
-def onnx_split_large(context: Context, artifact: Artifact, options: Options) -> Produced:
+@rewriting_step("onnx_split_large", version=1, options=Options, exact=True)
+def onnx_split_large(model: Any, options: Options) -> tuple[str, ...]:
     """Split fully connected layers, transposed convolutions and transposes that are too large, and join the parts."""
-    model = read_model(artifact.path)
     rules: dict[str, Rule] = {
         "Gemm": partial(_split_product, most=options.most_outputs),
         "MatMul": partial(_split_product, most=options.most_outputs),
@@ -52,9 +40,7 @@ def onnx_split_large(context: Context, artifact: Artifact, options: Options) -> 
         "Transpose": partial(_split_transpose, most=options.most_moved),
     }
     replaced = replace_nodes(model, rules)
-    path = context.workdir / f"{context.stem}.onnx"
-    write_model(model, path)
-    return Produced(path, artifact.io, count_notes(replaced, "by parts that are joined"))
+    return count_notes(replaced, "by parts that are joined")
 
 
 def _split_product(node: Any, scope: Scope, *, most: int) -> list[Any] | None:

@@ -14,38 +14,24 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from edgekit.artifact import Artifact
-from edgekit.formats.onnx_file import read_model, write_model
-from edgekit.steps import Context, Produced, StepOptions, step
-from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, count_notes, put_nodes, read_names
+from edgekit.steps import StepOptions
+from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, count_notes, put_nodes, read_names, rewriting_step
 
 
 class Options(StepOptions):
     keep: tuple[str, ...] = Field((), description="names of nodes that stay 1-D")
 
 
-@step(
-    "onnx_widen_1d",
-    accepts="onnx",
-    produces="onnx",
-    stack="onnx",
-    version=3,
-    options=Options,
-    exact=True,
-    requires=("onnx",),
-)
-def onnx_widen_1d(context: Context, artifact: Artifact, options: Options) -> Produced:
+@rewriting_step("onnx_widen_1d", version=3, options=Options, exact=True)
+def onnx_widen_1d(model: Any, options: Options) -> tuple[str, ...]:
     """Write 1-D convolutions, poolings and what stands between them as 2-D ones on [N, C, L, 1]."""
-    model = read_model(artifact.path)
     widening = Widening(Scope(model), frozenset(options.keep), [value.name for value in model.graph.output])
     for node in model.graph.node:
         widening.take(node)
     widening.finish()
     if widening.widened:
         put_nodes(model, widening.nodes, widening.scope)
-    path = context.workdir / f"{context.stem}.onnx"
-    write_model(model, path)
-    return Produced(path, artifact.io, count_notes(widening.widened, "by 2-D operators"))
+    return count_notes(widening.widened, "by 2-D operators")
 
 
 class Widening:

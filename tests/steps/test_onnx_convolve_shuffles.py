@@ -149,6 +149,31 @@ def test_weights_that_keep_their_order(shared: str, tmp_path: Path) -> None:
     check_equal(source, made, (1, 3, 4, 6), rounding=False)
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        [node("Reshape", "r", "low", "o")],
+        [node("Reshape", "t", "low", "o")],
+        [node("Transpose", "r", "t2", perm=[0, 2, 1, 3, 4]), node("Reshape", "t2", "low", "o")],
+        [node("Relu", "t", "t2"), node("Reshape", "t2", "low", "o")],
+    ],
+    ids=["the reshape", "the transpose", "a second shuffle", "an activation of the transpose"],
+)
+def test_weights_keep_their_order_for_who_reads_inside_the_shuffle(other: list[Node], tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "x", "w", "c"),
+        node("Reshape", "c", "high", "r"),
+        node("Transpose", "r", "t", perm=[0, 2, 1, 3, 4]),
+        node("Reshape", "t", "low", "b"),
+        *other,
+        node("Mul", "o", "two", "p"),
+        node("Add", "b", "p", "y"),
+    ]
+    constants = {"w": numbers(12, 3, 1, 1), "high": integers(1, 3, 4, 4, 6), "two": np.float32(2)}
+    source = save(tmp_path / "s.onnx", nodes, (1, 3, 4, 6), low=integers(1, 12, 4, 6), **constants)
+    check_equal(source, convolve(source, tmp_path / "made"), (1, 3, 4, 6), rounding=False)
+
+
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_transpose_is_a_shuffle_or_stays(data: st.DataObject, tmp_path: Path) -> None:

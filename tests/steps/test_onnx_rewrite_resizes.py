@@ -116,3 +116,23 @@ def test_what_stays(kind: dict[str, str], tmp_path: Path) -> None:
 def test_factors_that_are_not_whole(tmp_path: Path) -> None:
     source = save(tmp_path / "s.onnx", resize(**BILINEAR), (1, 3, 6, 4), scales=scales(6.5, 8))
     assert operators(rewrite(source, tmp_path / "made", most_elements=100)) == ["Resize"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "factor"),
+    [
+        (BILINEAR, (1, 8, 20, 20), 6.02),
+        (REPEATED, (1, 8, 20, 20), 2.1),
+        (BILINEAR, (1, 8, 5, 7), 0.5),
+        ({"mode": "cubic"}, (1, 8, 5, 7), 0.5),
+    ],
+    ids=str,
+)
+def test_factors_that_the_sizes_do_not_tell(
+    kind: dict[str, str], shape: tuple[int, ...], factor: float, tmp_path: Path
+) -> None:
+    """20 pixels by 6.02 are 120, as by 6, but each lies elsewhere."""
+    source = save(tmp_path / "s.onnx", resize(**kind), shape, scales=scales(factor, factor))
+    made = rewrite(source, tmp_path / "made", most_elements=8)
+    assert operators(made) == ["Resize"]
+    check_equal(source, made, shape)

@@ -14,7 +14,7 @@ from onnx import helper
 
 from edgekit.artifact import Artifact
 
-from ..onnx_models import apply, check_equal, node, numbers, operators, save
+from ..onnx_models import apply, check_equal, node, numbers, operators, run, save
 
 
 def split(source: Artifact, folder: Path, **options: object) -> Artifact:
@@ -51,6 +51,14 @@ def test_matrix_product(shape: tuple[int, ...], tmp_path: Path) -> None:
     made = split(source, tmp_path / "made", most_outputs=3)
     assert operators(made) == ["MatMul", "MatMul", "MatMul", "Concat"]
     check_equal(source, made, shape)
+
+
+def test_a_matrix_product_of_unknown_rank_stays(tmp_path: Path) -> None:
+    nodes = [node("Unique", "s", "u"), node("Reshape", "x", "u", "r"), node("MatMul", "r", "w", "y")]
+    source = save(tmp_path / "s.onnx", nodes, (2, 3, 6), w=numbers(6, 7), s=np.array([1, 2, 3, 6]))
+    made = split(source, tmp_path / "made", most_outputs=3)
+    assert operators(made) == operators(source)
+    np.testing.assert_array_equal(run(made, x := numbers(2, 3, 6)), run(source, x))
 
 
 @pytest.mark.parametrize("biased", [False, True])

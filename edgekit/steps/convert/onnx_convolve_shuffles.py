@@ -29,7 +29,7 @@ class Options(StepOptions):
     )
 
 
-@rewriting_step("onnx_convolve_shuffles", version=2, options=Options, exact=True)
+@rewriting_step("onnx_convolve_shuffles", version=3, options=Options, exact=True)
 def onnx_convolve_shuffles(model: Any, options: Options) -> tuple[str, ...]:
     """Write channel shuffles, pixel shuffles and pixel unshuffles as convolutions with weights of 0 and 1."""
     graph = _Graph(model, options.most_channels)
@@ -127,7 +127,7 @@ class _Graph:
     def _shuffle(self, node: Any, given: str, before: Shape, moved: np.ndarray) -> Any | None:
         """For a channel shuffle behind a convolution (and an activation): its weights, reordered."""
         height, width = before[2:]
-        if moved.shape != before:
+        if moved.shape != before or not self._is_alone(node, given):
             return None
         order = moved[0, :, 0, 0] // (height * width)
         if not np.array_equal(moved[0], np.arange(moved.size).reshape(before[1:])[order]):
@@ -145,6 +145,16 @@ class _Graph:
 
         self.done["channel shuffle in the weights before it"] += 1
         return helper.make_node("Identity", [given], [node.output[0]], name=node.name)
+
+    def _is_alone(self, node: Any, given: str) -> bool:
+        """Whether nobody else reads what stands between ``given`` and the node, for whom the order would change too."""
+        name = node.input[0]
+        while name != given:
+            maker = self._maker(name)
+            if maker is None or self._readers[name] != 1 or name in self._outputs:
+                return False
+            name = maker.input[0]
+        return True
 
     def _reorder(self, convolution: Any, order: np.ndarray) -> bool:
         """Give a convolution's outputs another order; not where they come in groups, or its weights are computed."""

@@ -30,7 +30,7 @@ class Options(StepOptions):
     most_moved: PositiveInt = Field(98_303, description="elements of one transpose; the Edge TPU refuses more")
 
 
-@rewriting_step("onnx_split_large", version=1, options=Options, exact=True)
+@rewriting_step("onnx_split_large", version=2, options=Options, exact=True)
 def onnx_split_large(model: Any, options: Options) -> tuple[str, ...]:
     """Split fully connected layers, transposed convolutions and transposes that are too large, and join the parts."""
     rules: dict[str, Rule] = {
@@ -52,7 +52,8 @@ def _split_product(node: Any, scope: Scope, *, most: int) -> list[Any] | None:
     axis = 0 if node.op_type == "Gemm" and attribute_of(node, "transB", 0) else 1
     count = weights.shape[axis]
     bias = scope.constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else None
-    if count <= most or (len(node.input) > 2 and node.input[2] and bias is None):
+    shape = scope.shape(node.output[0])
+    if count <= most or shape is None or (len(node.input) > 2 and node.input[2] and bias is None):
         return None
 
     def inputs(first: int, last: int) -> list[str]:
@@ -62,9 +63,7 @@ def _split_product(node: Any, scope: Scope, *, most: int) -> list[Any] | None:
             part.append(scope.constant(split, f"{node.input[2]}_part"))
         return part
 
-    return _parts(
-        node, scope, count, math.ceil(count / most), inputs, axis=len(scope.shape(node.output[0]) or (1, 1)) - 1
-    )
+    return _parts(node, scope, count, math.ceil(count / most), inputs, axis=len(shape) - 1)
 
 
 def _split_convolution(node: Any, scope: Scope, *, most: int) -> list[Any] | None:

@@ -41,7 +41,9 @@ def tflite_to_edgetpu(context: Context, artifact: Artifact, options: Options) ->
         raise StepError(
             f"{PROGRAM} does not compile the model: {said}",
             where=artifact.path.name,
-            remedy=failures[0].remedy if failures else "edgekit check MODEL --target coral says which operators map; its log has what the compiler printed",
+            remedy=failures[0].remedy
+            if failures
+            else "edgekit check MODEL --target coral says which operators map; its log has what the compiler printed",
             code="compiler_refused",
         )
     if not is_compiled(made.compiled):

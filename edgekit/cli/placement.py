@@ -126,6 +126,8 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     if not placement.listed:
         inside = _count(placement.subgraphs or 0, "compiled operator")
         rows.append(("accelerator", f"{inside}, in which the file does not list what was mapped"))
+    elif totals["accelerator"] is None:
+        rows.append(("accelerator", "not known"))
     elif checked.profile.operators.rules is not None:
         shares = [f"{totals['accelerator']} of {totals['operators']} operators"]
         if totals["mapped_operators"] is not None:
@@ -134,7 +136,8 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
             shares.append(f"{figures.share(totals['mapped_macs'])} of MACs")
         if totals["mapped_params"] is not None:
             shares.append(f"{figures.share(totals['mapped_params'])} of parameters")
-        rows.append(("accelerator", ", ".join(shares)))
+        unknown = f"; where {_count(totals['not_known'], 'operator')} would run is not known"
+        rows.append(("accelerator", ", ".join(shares) + unknown * bool(totals["not_known"])))
     rows.append(("subgraphs", "not known" if placement.subgraphs is None else str(placement.subgraphs)))
     if placement.transposes:
         count = placement.transposes

@@ -65,9 +65,9 @@ class Judgement:
     def mapped_range(self, figure: str) -> tuple[float, float] | None:
         """(share on the accelerator, the same if all that is not known were there too) of ``mapped_operators`` or
         ``mapped_macs``; None where there is nothing to take a share of."""
-        least = self.placement.totals()[figure]
+        least = self.placement.shares()[figure]
         best = tuple(_if_known(placed) for placed in self.placement.operators)
-        most = replace(self.placement, operators=best).totals()[figure]
+        most = replace(self.placement, operators=best).shares()[figure]
         return None if least is None or most is None else (least, most)
 
     def summary(self) -> dict[str, Any]:

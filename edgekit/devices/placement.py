@@ -62,20 +62,32 @@ class Placement:
     listed: bool = True
 
     def totals(self) -> dict[str, Any]:
-        """{operators, accelerator, mapped_operators, mapped_macs, mapped_params}; the last three are shares 0..1, and
-        None where there is nothing to take a share of."""
-        mapped = [placed for placed in self.operators if placed.placement == "accelerator"]
+        """{operators, accelerator, not_known, mapped_operators, mapped_macs, mapped_params}; the last three are shares
+        0..1, and None where there is nothing to take a share of. ``not_known`` counts the operators whose place is not
+        known: they do not count as mapped, and where there are no others, ``accelerator`` and the shares are None."""
+        unknown = sum(placed.cause == "unknown" for placed in self.operators)
+        if not self.listed:
+            return {"operators": None, "accelerator": None, "not_known": None, **self.shares()}
+        counts = {"operators": len(self.operators), "accelerator": len(self._mapped()), "not_known": unknown}
+        if unknown and unknown == len(self.operators):
+            return {**counts, "accelerator": None, **dict.fromkeys(self.shares())}
+        return {**counts, **self.shares()}
+
+    def shares(self) -> dict[str, float | None]:
+        """{mapped_operators, mapped_macs, mapped_params}: what is known to be on the accelerator, 0..1, as the least
+        that may be there; None where there is nothing to take a share of."""
+        mapped = self._mapped()
         if not self.listed:
             share = 1.0 if len(mapped) == len(self.operators) else None
-            shares = dict.fromkeys(("mapped_operators", "mapped_macs", "mapped_params"), share)
-            return {"operators": None, "accelerator": None, **shares}
+            return dict.fromkeys(("mapped_operators", "mapped_macs", "mapped_params"), share)
         return {
-            "operators": len(self.operators),
-            "accelerator": len(mapped),
             "mapped_operators": _share(len(mapped), len(self.operators)),
             "mapped_macs": _share(_sum(mapped, "macs"), _sum(self.operators, "macs")),
             "mapped_params": _share(_sum(mapped, "params"), _sum(self.operators, "params")),
         }
+
+    def _mapped(self) -> list[Placed]:
+        return [placed for placed in self.operators if placed.placement == "accelerator"]
 
     def verdict(self) -> Literal["fits", "partial", "violates", "not_known"]:
         """``fits``: all of it runs on the accelerator (operators that are the host's by nature aside); ``violates``:

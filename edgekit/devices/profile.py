@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Generic, Literal, TypeVar
+from functools import cache
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from edgekit.registry import did_you_mean
 from edgekit.validation import Written
 
 Value = TypeVar("Value")
+
+#: Bytes, axes, samples, numbers of an opset: none of them is 0 or less.
+Size = Annotated[int, Field(gt=0)]
 
 
 class Fact(Written, Generic[Value]):
@@ -19,6 +24,13 @@ class Fact(Written, Generic[Value]):
     source: str | None = Field(None, min_length=1)
     unknown: str | None = Field(None, min_length=1)
     note: str | None = None
+
+    @field_validator("source", "unknown")
+    @classmethod
+    def _says_something(cls, text: str | None, info: ValidationInfo) -> str | None:
+        if text is not None and not text.strip():
+            raise ValueError(f"`{info.field_name}` is blank")
+        return text
 
     @model_validator(mode="after")
     def _one_form(self) -> Fact[Value]:
@@ -72,16 +84,16 @@ class Hardware(Written):
 class Opset(Written):
     """The ONNX opsets that the device's software reads."""
 
-    min: Fact[int] | None = None
-    max: Fact[int] | None = None
+    min: Fact[Size] | None = None
+    max: Fact[Size] | None = None
 
 
 class Shapes(Written):
     """What tensors may look like. ``max_rank`` counts axes, ``max_batch`` is the first of them."""
 
     static: Fact[bool] | None = None
-    max_rank: Fact[int] | None = None
-    max_batch: Fact[int] | None = None
+    max_rank: Fact[Size] | None = None
+    max_batch: Fact[Size] | None = None
     layout: Fact[str] | None = None
     rule: Fact[str] | None = None
 
@@ -89,10 +101,29 @@ class Shapes(Written):
 class Memory(Written):
     """Bytes: of the device, of its fast store for parameters, of what a model may use."""
 
-    total_bytes: Fact[int] | None = None
-    parameter_bytes: Fact[int] | None = None
-    activation_bytes: Fact[int] | None = None
-    usable_bytes: Fact[int] | None = None
+    total_bytes: Fact[Size] | None = None
+    parameter_bytes: Fact[Size] | None = None
+    activation_bytes: Fact[Size] | None = None
+    usable_bytes: Fact[Size] | None = None
+
+
+def _is_tflite(name: str) -> bool:
+    """Whether a name is written as TensorFlow Lite's are: in capitals, as ONNX does only abbreviations (LSTM, STFT)."""
+    return re.fullmatch(r"[A-Z][A-Z0-9_]*", name) is not None and ("_" in name or len(name) > _LONGEST_ABBREVIATION)
+
+
+#: Of ONNX's operators that are written in capitals only: GRU, LSTM, LRN, RNN, DFT, STFT.
+_LONGEST_ABBREVIATION = 4
+
+
+@cache
+def _tflite_operators() -> frozenset[str]:
+    """TensorFlow Lite's builtin operators; empty where LiteRT, whose enumeration this is, is not installed."""
+    try:
+        from ai_edge_litert.schema_py_generated import BuiltinOperator
+    except ImportError:
+        return frozenset()
+    return frozenset(name for name in vars(BuiltinOperator) if not name.startswith("_"))
 
 
 class Operators(Written):
@@ -103,6 +134,17 @@ class Operators(Written):
     level: Fact[str] | None = None
     supported: Fact[list[str]] | None = None
     refused: Fact[list[str]] | None = None
+
+    @field_validator("supported", "refused")
+    @classmethod
+    def _operators_exist(cls, fact: Fact[list[str]] | None) -> Fact[list[str]] | None:
+        named = [name for name in (fact and fact.value) or () if _is_tflite(name)]
+        known = _tflite_operators() if named else frozenset()
+        strange = [name for name in named if known and name not in known]
+        if strange:
+            told = (f"no operator is called `{name}`{did_you_mean(name, sorted(known))}" for name in strange)
+            raise ValueError("; ".join(told))
+        return fact
 
 
 class Toolchain(Written):

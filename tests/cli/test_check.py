@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable
@@ -63,6 +64,7 @@ def test_file_that_fits(edgekit_command: Command, shared_data: Shared) -> None:
     assert found["totals"] == {
         "operators": 66,
         "accelerator": 66,
+        "not_known": 0,
         "mapped_operators": 1.0,
         "mapped_macs": 1.0,
         "mapped_params": 1.0,
@@ -185,6 +187,11 @@ def test_not_known_never_fits(tiny: Any, edgekit_command: Command) -> None:
     assert found["verdict"] == "not_known"
     assert found["gates"][0]["result"] == "not_measured"
     assert {operator["placement"] for operator in found["operators"]} == {"not_known"}
+    count = len(found["operators"])
+    shares = dict.fromkeys(("accelerator", "mapped_operators", "mapped_macs", "mapped_params"))
+    assert found["totals"] == {"operators": count, "not_known": count, **shares}
+    shown = edgekit_command(*(word for word in words if word != "--json")).stdout
+    assert re.search(r"^ *accelerator +not known$", shown, re.MULTILINE)
     document(edgekit_command(*words, "--strict"), 6)
 
 

@@ -26,7 +26,7 @@ def test_what_a_compiled_file_shows(edgekit_command: Command, shared_data: Share
     assert found["judged"] == {"path": str(file), "format": "edgetpu", "assumed_quantized": False}
     assert sum(operator["placement"] == "cpu" for operator in found["operators"]) == 16
     assert found["totals"] == dict.fromkeys(
-        ("operators", "accelerator", "mapped_operators", "mapped_macs", "mapped_params")
+        ("operators", "accelerator", "not_known", "mapped_operators", "mapped_macs", "mapped_params")
     )
     memory = {"parameter_bytes": 2_004_032, "cached_parameter_bytes": 1_979_968, "streamed_parameter_bytes": 24_064}
     assert found["memory"]["accelerator"] == memory

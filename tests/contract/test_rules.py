@@ -102,7 +102,10 @@ def check_placed(placed: Placed) -> None:
 def check_totals(placement: Placement) -> None:
     totals = placement.totals()
     mapped = sum(placed.placement == "accelerator" for placed in placement.operators)
-    assert (totals["operators"], totals["accelerator"]) == (len(placement.operators), mapped)
+    unknown = sum(placed.cause == "unknown" for placed in placement.operators)
+    shown = None if 0 < unknown == len(placement.operators) else mapped
+    assert (totals["operators"], totals["accelerator"]) == (len(placement.operators), shown)
+    assert totals["not_known"] == unknown
     assert (placement.verdict() == "fits") <= all(placed.cause in ("mapped", "host") for placed in placement.operators)
     assert placement.subgraphs is None or (placement.subgraphs > 0) == (mapped > 0)
     for violation in placement.violations:

@@ -240,6 +240,8 @@ def test_without_rules_nothing_is_known() -> None:
     assert found.placement.verdict() == "not_known"
     assert found.mapped_range("mapped_operators") == (0.0, 1.0)
     assert found.summary()["mapped_operators"] is None
+    shares = dict.fromkeys(("accelerator", "mapped_operators", "mapped_macs", "mapped_params"))
+    assert found.placement.totals() == {"operators": 2, "not_known": 2, **shares}
     assert {placed.placement for placed in found.placement.operators} == {"not_known"}
 
 
@@ -255,6 +257,8 @@ def test_what_is_not_known_lies_between(rules: dict[str, Any]) -> None:
     rules["causes"] = {"SOFTMAX": "unknown"}
     found = judge_graph(network("int8"), board(operators=TINY))
     assert found.mapped_range("mapped_operators") == (0.5, 1.0)
+    totals = found.placement.totals()
+    assert [totals[name] for name in ("accelerator", "not_known", "mapped_operators")] == [1, 1, 0.5]
     assert found.mapped_range("mapped_macs") == (1.0, 1.0)
     assert found.summary() == {
         "source": "predicted",

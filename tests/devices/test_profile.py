@@ -37,6 +37,10 @@ MISTAKES = [
     ("  fp16: [torch", "  fp61: [torch", 1, 1, "`routes` has fp61, which `precisions` does not describe"),
     ("[torch_to_onnx, {onnx_fp16: {exclude: [Softmax]}}]", "[]", 10, 1, "`routes` needs at least one precision"),
     ("{onnx_fp16: {exclude: [Softmax]}}", "{a: {}, b: {}}", 11, 25, "a step is its name, or {name: {option: value}}"),
+    ('source: "its manual, p. 3"', 'source: " "', 4, 34, "`source` is blank"),
+    ("the manual and its errata", " ", 8, 28, "`unknown` is blank"),
+    ("routes:", "memory: {total_bytes: {value: 0, source: manual}}\nroutes:", 10, 31, "`value` must be more than 0"),
+    ("routes:", "shapes: {max_rank: {value: -1, source: manual}}\nroutes:", 10, 28, "`value` must be more than 0"),
     ("name: board", "name: bord", 1, 7, "`name` must be `board`, as the file is called"),
 ]
 
@@ -51,6 +55,22 @@ def test_mistakes_have_their_place(tmp_path: Path, old: str, new: str, line: int
     told = [(item.line, item.column, item.message[: len(message)]) for item in caught.value.mistakes]
     assert (line, column, message) in told
     assert {item.file for item in caught.value.mistakes} == {str(path)}
+
+
+@pytest.mark.parametrize("listed", ["supported", "refused"])
+def test_operators_that_do_not_exist_are_refused(tmp_path: Path, listed: str) -> None:
+    pytest.importorskip("ai_edge_litert")
+    path = tmp_path / "board.yaml"
+    named = "operators: {%s: {value: [%s], source: manual}}\n"
+    path.write_text(GOOD + named % (listed, "CONV_2D, Conv, LSTM, STFT, TFLite_Detection_PostProcess, SOFTMAX"))
+    validate_profile(path)
+    path.write_text(GOOD + named % (listed, "ADD, CONV_3X, SOFTMAXX"))
+    with pytest.raises(RecipeError) as caught:
+        validate_profile(path)
+    (mistake,) = caught.value.mistakes
+    assert mistake.line == 12
+    assert "no operator is called `CONV_3X`; did you mean `CONV_3D`?" in mistake.message
+    assert "`SOFTMAXX`; did you mean `SOFTMAX`?" in mistake.message
 
 
 def test_what_a_profile_says(tmp_path: Path) -> None:

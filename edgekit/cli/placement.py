@@ -70,7 +70,7 @@ def check_text(checked: Checked) -> str:
         _table(operators),
         _reasons("rejected", "rejected, for a reason of their own" if listed else "left to the CPU", operators),
         _reasons("downstream", "not there only because of others", operators),
-        _reasons("host", "the CPU's part by nature", operators),
+        "" if checked.judgement.placement.cpu_only else _reasons("host", "the CPU's part by nature", operators),
         _reasons("unknown", "not known", operators),
         _violations(checked.judgement.placement.violations),
         "\n".join(f"note: {note}" for note in checked.judgement.placement.notes),
@@ -126,6 +126,8 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     if not placement.listed:
         inside = _count(placement.subgraphs or 0, "compiled operator")
         rows.append(("accelerator", f"{inside}, in which the file does not list what was mapped"))
+    elif placement.cpu_only:
+        rows += [("accelerator", "none"), ("CPU", _all_on_cpu(placement))]
     elif totals["accelerator"] is None:
         rows.append(("accelerator", "not known"))
     elif checked.profile.operators.rules is not None:
@@ -138,7 +140,8 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
             shares.append(f"{figures.share(totals['mapped_params'])} of parameters")
         unknown = f"; where {_count(totals['not_known'], 'operator')} would run is not known"
         rows.append(("accelerator", ", ".join(shares) + unknown * bool(totals["not_known"])))
-    rows.append(("subgraphs", "not known" if placement.subgraphs is None else str(placement.subgraphs)))
+    if not placement.cpu_only:
+        rows.append(("subgraphs", "not known" if placement.subgraphs is None else str(placement.subgraphs)))
     if placement.transposes:
         count = placement.transposes
         rows.append(("transposes", f"{_count(count, 'operator')} that only reorder{'s' * (count == 1)} numbers"))
@@ -149,6 +152,17 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     if checked.latency is not None:
         rows.append(("latency", f"{checked.latency.text}; {checked.latency.conditions}"))
     return rows
+
+
+def _all_on_cpu(placement: Placement) -> str:
+    """``64 of 66 operators, 385,000,000 (385.0 million) MACs, ...``: what a device runs that has
+    nothing but a CPU."""
+    from edgekit.cli.inspect import count_text
+
+    runs = [placed for placed in placement.operators if placed.placement == "cpu"]
+    macs, params = sum(placed.macs for placed in runs), sum(placed.params for placed in runs)
+    told = f"{len(runs)} of {_count(len(placement.operators), 'operator')}"
+    return f"{told}, {count_text(macs)} MACs, {count_text(params)} parameters"
 
 
 def _compiled_memory(placement: Placement) -> str:
@@ -274,12 +288,16 @@ def _verdict_text(checked: Checked) -> str:
     totals, verdict = placement.totals(), placement.verdict()
     if verdict == "not_known":
         unknown = sum(placed.cause == "unknown" for placed in placement.operators)
+        if placement.cpu_only:
+            return f"nothing says whether the CPU runs {unknown} of {totals['operators']} operators"
         return f"nothing says where {unknown} of {totals['operators']} operators run"
     if verdict == "violates":
         nowhere = sum(placed.placement == "unsupported" for placed in placement.operators)
         found = [_count(nowhere, "unsupported operator")] if nowhere else []
         found += [_count(len(placement.violations), "violation")] if placement.violations else []
         return f"the device does not run it: {', '.join(found)}"
+    if verdict == "fits" and placement.cpu_only:
+        return f"all of it runs on the CPU ({_count(len(placement.operators), 'operator')}); there is no accelerator"
     if verdict == "fits":
         host = sum(placed.cause == "host" for placed in placement.operators)
         return "all of it runs on the accelerator" + (f", {_count(host, 'operator')} at its ends aside" if host else "")

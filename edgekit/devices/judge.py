@@ -66,6 +66,8 @@ class Judgement:
         """(share on the accelerator, the same if all that is not known were there too) of ``mapped_operators`` or
         ``mapped_macs``; None where there is nothing to take a share of."""
         least = self.placement.shares()[figure]
+        if self.placement.cpu_only:
+            return None if least is None else (least, least)
         best = tuple(_if_known(placed) for placed in self.placement.operators)
         most = replace(self.placement, operators=best).shares()[figure]
         return None if least is None or most is None else (least, most)
@@ -81,7 +83,7 @@ class Judgement:
 
 
 def judges(profile: Profile) -> str | None:
-    """The format of the graphs that the profile's rule set reads; None where it has none."""
+    """The format of the graphs that the profile's rule set reads; None where it has none, or reads that of any file."""
     return None if profile.operators.rules is None else RULES.get(profile.operators.rules).judges
 
 
@@ -168,7 +170,7 @@ def _check_precision(graph: Graph, profile: Profile, converted: bool) -> Iterato
 def _check_shapes(graph: Graph, profile: Profile) -> Iterator[Violation]:
     yield from _check_free_sizes(graph, profile.shapes.static)
     yield from _check_batch(graph, profile.shapes.max_batch)
-    if profile.operators.rules is None:  # rules judge each operator by itself
+    if judges(profile) is None:  # the rules of an accelerator judge each operator by itself
         yield from _check_rank(graph, profile.shapes.max_rank)
 
 

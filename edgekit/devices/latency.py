@@ -232,7 +232,7 @@ def _read(entry: dict[str, Any]) -> Rates:
 
 def _split(graph: Graph, placement: Placement | None) -> tuple[list[Operator], list[Operator]] | None:
     """Operators of the device and of the CPU beside it; None for a placement of other operators than the graph's."""
-    if placement is None:
+    if placement is None or placement.cpu_only:
         return list(graph.operators), []
     cpu = {placed.index for placed in placement.operators if placed.placement == "cpu"}
     if {placed.index for placed in placement.operators} != {operator.index for operator in graph.operators}:

@@ -49,7 +49,8 @@ class Placement:
     ``subgraphs`` counts the parts that run on the accelerator (None: not known), ``transposes`` the operators that only
     change the layout. ``memory`` holds bytes by name, with None where a figure is not known; it never guesses.
     ``listed`` False: of a compiled file, in which an operator of the accelerator stands for many that it no longer
-    lists, so that there are no shares (but for all, where nothing else is left).
+    lists, so that there are no shares (but for all, where nothing else is left). ``cpu_only``: there is no accelerator,
+    so that nothing is mapped, and what is judged is whether the operators run.
     """
 
     source: Literal["predicted", "compiler"]
@@ -60,6 +61,7 @@ class Placement:
     violations: tuple[Violation, ...] = ()
     notes: tuple[str, ...] = ()
     listed: bool = True
+    cpu_only: bool = False
 
     def totals(self) -> dict[str, Any]:
         """{operators, accelerator, not_known, mapped_operators, mapped_macs, mapped_params}; the last three are shares
@@ -69,7 +71,7 @@ class Placement:
         if not self.listed:
             return {"operators": None, "accelerator": None, "not_known": None, **self.shares()}
         counts = {"operators": len(self.operators), "accelerator": len(self._mapped()), "not_known": unknown}
-        if unknown and unknown == len(self.operators):
+        if unknown and unknown == len(self.operators) and not self.cpu_only:
             return {**counts, "accelerator": None, **dict.fromkeys(self.shares())}
         return {**counts, **self.shares()}
 
@@ -90,9 +92,9 @@ class Placement:
         return [placed for placed in self.operators if placed.placement == "accelerator"]
 
     def verdict(self) -> Literal["fits", "partial", "violates", "not_known"]:
-        """``fits``: all of it runs on the accelerator (operators that are the host's by nature aside); ``violates``:
-        the device cannot load or run it; ``not_known``: no source says where all of it runs; ``partial``: some of it
-        runs on the CPU."""
+        """``fits``: all of it runs on the accelerator (operators that are the host's by nature aside), or on the CPU of
+        a device that has nothing else; ``violates``: the device cannot load or run it; ``not_known``: no source says
+        where all of it runs; ``partial``: some of it runs on the CPU beside the accelerator."""
         if self.violations or any(placed.placement == "unsupported" for placed in self.operators):
             return "violates"
         if any(placed.cause == "unknown" for placed in self.operators):

@@ -180,9 +180,12 @@ def test_opset_that_the_board_does_not_read(tiny: Any, boards: Path, edgekit_com
     assert violation["source"]
 
 
-def test_not_known_never_fits(tiny: Any, edgekit_command: Command) -> None:
-    """edgekit has no rules for this one: nothing says where operators run, and no limit can be held or missed."""
-    words = ("check", tiny.model, "--target", "onnxruntime-cpu", "--json", "--min-mapped", "50%")
+def test_not_known_never_fits(tiny: Any, tmp_path: Path, edgekit_command: Command) -> None:
+    """No list of operators is of this board's release: nothing says where operators run, and no limit is held or
+    missed."""
+    level = 'operators: {level: {unknown: "its manual"}}\n'
+    (tmp_path / "dim-board.yaml").write_text(f"name: dim-board\nextends: jetson-orin-nano\ntitle: Dim\n{level}")
+    words = ("check", tiny.model, "-t", "dim-board", "--targets-dir", tmp_path, "--json", "--min-mapped", "50%")
     found = document(edgekit_command(*words))
     assert found["verdict"] == "not_known"
     assert found["gates"][0]["result"] == "not_measured"
@@ -193,6 +196,23 @@ def test_not_known_never_fits(tiny: Any, edgekit_command: Command) -> None:
     shown = edgekit_command(*(word for word in words if word != "--json")).stdout
     assert re.search(r"^ *accelerator +not known$", shown, re.MULTILINE)
     document(edgekit_command(*words, "--strict"), 6)
+
+
+@pytest.mark.parametrize("target", ["onnxruntime-cpu", "browser"])
+def test_a_device_that_has_nothing_but_a_cpu(target: str, tiny: Any, edgekit_command: Command) -> None:
+    """Nothing is accelerated, which misses a limit on it; all of it runs."""
+    words = ("check", tiny.model, "--target", target)
+    found = document(edgekit_command(*words, "--json", "--strict"))
+    assert (found["verdict"], found["subgraphs"], found["violations"]) == ("fits", 0, [])
+    assert {operator["placement"] for operator in found["operators"]} == {"cpu"}
+    count, none = len(found["operators"]), dict.fromkeys(("mapped_operators", "mapped_macs", "mapped_params"), 0.0)
+    assert found["totals"] == {"operators": count, "accelerator": 0, "not_known": 0, **none}
+    shown = edgekit_command(*words).stdout
+    assert re.search(r"^ *accelerator +none$", shown, re.MULTILINE)
+    macs = sum(operator["macs"] for operator in found["operators"])
+    assert re.search(rf"^ *CPU +{count} of {count} operators?, {macs:,} .*MACs", shown, re.MULTILINE)
+    assert "not known" not in shown
+    assert document(edgekit_command(*words, "--json", "--min-mapped", "1%"), 1)["gates"][0]["result"] == "fail"
 
 
 def test_precision_that_the_device_has_not(tiny: Any, boards: Path, edgekit_command: Command) -> None:
@@ -247,6 +267,7 @@ def test_recorded_answer_of_the_compiler_replaces_the_prediction(
     found = document(edgekit_command("check", file, "-t", "coral", "--json", env=env, cwd=tmp_path))
     assert found["source"] == "compiler"
     assert found["totals"]["accelerator"] == 240
+    assert (found["compiler"]["answered"], found["compiler"]["version"]) == (True, "16.0.384591198")
     assert "not on PATH" not in " ".join(found["notes"])
     assert not (tmp_path / "edgekit-out").exists()
 
@@ -269,7 +290,9 @@ def test_answer_in_no_known_form_is_kept_and_not_guessed_at(
     file = shared_data("models/cifar10_resnet8_int8.tflite")
     found = document(edgekit_command("check", file, "-t", "coral", "--json", env=env, cwd=tmp_path))
     assert found["source"] == "predicted"
-    (note,) = (note for note in found["notes"] if "not understood" in note)
+    (note,) = (note for note in found["notes"] if "no answer that is understood" in note)
+    assert found["compiler"]["answered"] is False
+    assert found["compiler"]["said"] == ["Edge TPU Compiler version 99", "Operators: many"]
     kept = tmp_path / "edgekit-out/check/cifar10_resnet8_int8.edgetpu_compiler.txt"
     assert str(kept.relative_to(tmp_path)) in note
     assert "Operators: many" in kept.read_text()

@@ -22,17 +22,18 @@ Place = Callable[[Graph, Profile], Placement]
 
 @dataclass(frozen=True)
 class RuleSet:
-    """``judges`` is the format whose graphs it reads; ``place`` needs nothing but the graph and the profile."""
+    """``judges`` is the format whose graphs it reads (None: the one that a file has); ``place`` needs nothing but the
+    graph and the profile."""
 
     name: str
-    judges: str
+    judges: str | None
     place: Place
 
 
 RULES: Registry[RuleSet] = Registry("rule set", "edgekit.devices.rules")
 
 
-def rules(name: str, *, judges: str) -> Callable[[Place], Place]:
+def rules(name: str, *, judges: str | None) -> Callable[[Place], Place]:
     """Register the decorated function as a rule set."""
 
     def register(place: Place) -> Place:

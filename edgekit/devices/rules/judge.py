@@ -54,9 +54,9 @@ class _Judge:
 
     def place(self, operator: Operator) -> Placed:
         domain = operator.attributes.get("domain")
-        if domain:
+        entry = self._table.find(f"{domain}.{operator.type}" if domain else operator.type, self._release)
+        if entry is None and domain:
             return self._unlisted(operator, f"it is an operator of the domain {domain}")
-        entry = self._table.find(operator.type, self._release)
         if entry is None:
             return self._unlisted(operator, f"{self._name} does not list it")
         if not entry.known:

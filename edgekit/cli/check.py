@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgekit.cli.apps import JsonOption, TargetsDirOption
+from edgekit.cli.asking import FOLDER
 from edgekit.cli.model_flags import ShapeOption, WeightsOption
 from edgekit.cli.terminal import answer, answer_json
 from edgekit.errors import EdgekitError, InputError, from_dict
@@ -17,16 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgekit.checks.measurement import Verdict
+    from edgekit.cli.asking import Asked
     from edgekit.cli.jobs import Jobs
     from edgekit.cli.model_flags import Flags
     from edgekit.devices import Profile
     from edgekit.devices.judge import Judgement
     from edgekit.devices.latency import Estimate
-    from edgekit.devices.placement import Placement
     from edgekit.graph import Graph
     from edgekit.planning.checking import Written
-
-FOLDER = Path("edgekit-out") / "check"
 
 TargetOption = Annotated[
     str, typer.Option("--target", "-t", metavar="NAME[/PRECISION]", help="The device, as in `targets list`.")
@@ -125,7 +124,7 @@ class Question:
 class Checked:
     """A model, the file that was judged, and what came of it. ``steps`` are those that led to the file; ``next`` is the
     command that tries the steps that remedies name (None: none, or none that apply to this model); ``tail`` is the file
-    that the host runs after the judged one (None: nothing)."""
+    that the host runs after the judged one (None: nothing); ``asked`` is what came of asking the device's compiler."""
 
     model: str
     profile: Profile
@@ -139,6 +138,7 @@ class Checked:
     steps: tuple[str, ...] = ()
     next: str | None = None
     tail: Path | None = None
+    asked: Asked | None = None
 
     @property
     def exit_code(self) -> int:
@@ -212,6 +212,7 @@ def parse_steps(texts: Sequence[str]) -> tuple[Written, ...]:
 
 def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None) -> Checked:
     """Convert what has to be, describe it, and judge it."""
+    from edgekit.cli.asking import Asking
     from edgekit.cli.chains import format_of
     from edgekit.cli.jobs import Jobs
     from edgekit.cli.model_flags import parse_shapes
@@ -236,14 +237,13 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
             artifact = jobs.read_model(path)
         graph = jobs.describe(artifact)
         judged = path or Path(flags.model)
-
-        def ask(predicted: Placement) -> Placement:
-            return ask_compiler(jobs, profile, judged, predicted)
-
+        asking = Asking(jobs, profile, judged)
         if compiled:
             judgement = _judge_compiled(jobs, question, graph)
         else:
-            judgement = judge_graph(graph, profile, precision=precision, converted=path is not None, ask=ask)
+            converted = path is not None
+            judgement = judge_graph(graph, profile, precision=precision, converted=converted, ask=asking.ask)
+            judgement = asking.finish(judgement)
     latency = None if compiled else estimate(graph, profile, judgement.placement, precision=precision)
     names = tuple(name for written in steps for name in written)
     further = _next_command(question, judgement, given)
@@ -258,6 +258,7 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         steps=names,
         next=further,
         tail=None if artifact.tail is None else artifact.tail.path,
+        asked=asking.asked,
     )
 
 
@@ -309,47 +310,6 @@ def _step_text(written: Written) -> str:
     ((name, options),) = written.items()
     told = ",".join(f"{option}={json.dumps(value)}" for option, value in options.items())
     return f"{name}:{told}" if told else name
-
-
-def ask_compiler(jobs: Jobs, profile: Profile, model: Path, predicted: Placement) -> Placement:
-    """What the device's own compiler says of a file, where it is installed; else, and where it gives no answer that is
-    understood, the prediction with a note that says so."""
-    import tempfile
-
-    from edgekit.devices.programs import ask, find_program
-
-    program = find_program(profile)
-    if program is None:
-        return predicted
-    if program.find() is None:
-        note = f"{program.name} is not on PATH, so this is a prediction: {program.get}"
-        return replace(predicted, notes=(*predicted.notes, note))
-
-    def describe(path: Path) -> Graph:
-        return jobs.describe(jobs.read_model(path))
-
-    with tempfile.TemporaryDirectory(prefix="edgekit-check-") as folder:
-        try:
-            answer = ask(program, model, predicted, Path(folder), describe)
-        except EdgekitError as error:
-            note = f"{program.name} gave no answer ({error.message}), so this is a prediction"
-            return replace(predicted, notes=(*predicted.notes, note))
-    if answer.placement is not None:
-        return answer.placement
-    there = _keep(program.name, model, answer.text)
-    note = f"the answer of {program.name} was not understood, so this is a prediction; what it said is in {there}"
-    return replace(predicted, notes=(*predicted.notes, note))
-
-
-def _keep(program: str, model: Path, text: str) -> Path:
-    """The file with what a program printed about a model."""
-    from edgekit.cli.model_flags import model_name
-    from edgekit.engine.files import write_atomically
-
-    there = FOLDER / f"{model_name(str(model))}.{program}.txt"
-    there.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(there, text.encode())
-    return there
 
 
 def _convert(flags: Flags, steps: Sequence[Written], profiles: Mapping[str, Profile], out: Path | None) -> Path:

@@ -43,6 +43,7 @@ def check_document(checked: Checked) -> dict[str, Any]:
             "assumed_quantized": checked.judgement.assumed_quantized,
         },
         "source": placement.source,
+        "compiler": None if checked.asked is None else checked.asked.to_dict(),
         "operators": [_operator(placed) for placed in placement.operators],
         "totals": placement.totals(),
         "memory": checked.judgement.memory_dict(),
@@ -74,6 +75,7 @@ def check_text(checked: Checked) -> str:
         _reasons("unknown", "not known", operators),
         _violations(checked.judgement.placement.violations),
         "\n".join(f"note: {note}" for note in checked.judgement.placement.notes),
+        _said(checked),
         "\n".join(line for line in (_last_line(checked), _next(checked)) if line),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -81,6 +83,15 @@ def check_text(checked: Checked) -> str:
 
 def _next(checked: Checked) -> str:
     return f"next, with the steps that its remedies name: {checked.next}" if checked.next else ""
+
+
+def _said(checked: Checked) -> str:
+    """What the device's compiler printed, where it was not understood."""
+    asked = checked.asked
+    if asked is None or asked.answered or asked.output is None:
+        return ""
+    lines = [f"  | {line}" for line in asked.said] or ["  nothing"]
+    return "\n".join([f"{asked.name} said, not understood:", *lines])
 
 
 def _operator(placed: Placed) -> dict[str, Any]:
@@ -113,7 +124,7 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     judgement, placement = checked.judgement, checked.judgement.placement
     totals = placement.totals()
     as_if = ", as if quantized to 8-bit integers" if judgement.assumed_quantized else ""
-    told = "told by the device's compiler" if placement.source == "compiler" else "predicted by edgekit's rules"
+    told = _source_text(checked)
     if not placement.listed:
         told = "the file itself, as the device's compiler made it"
     if checked.profile.operators.rules is None:
@@ -152,6 +163,15 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     if checked.latency is not None:
         rows.append(("latency", f"{checked.latency.text}; {checked.latency.conditions}"))
     return rows
+
+
+def _source_text(checked: Checked) -> str:
+    if checked.judgement.placement.source == "predicted":
+        return "predicted by edgekit's rules"
+    asked = checked.asked
+    if asked is None:
+        return "told by the device's compiler"
+    return f"told by the device's compiler, {asked.name}" + (f" {asked.version}" if asked.version else "")
 
 
 def _all_on_cpu(placement: Placement) -> str:

@@ -7,17 +7,15 @@ answer and the prediction stands.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from edgekit.devices.edgetpu_report import Report, Row, parse_report
+from edgekit.devices.external import Waiting, run_program, shown_line
 from edgekit.devices.placement import Cause, Placed, Placement, Violation
 from edgekit.devices.rules.edgetpu import NOT_COMPILED
 from edgekit.devices.rules.edgetpu_table import load_table
@@ -27,25 +25,36 @@ from edgekit.graph import Graph
 PROGRAM = "edgetpu_compiler"
 #: The operator that stands for what it compiled.
 COMPILED_OPERATOR = "edgetpu-custom-op"
+#: Seconds that the compiler may take for itself.
+SECONDS = 180
 #: Seconds beside the compiler's own limit before it is ended from outside.
 _GRACE = 20
+#: More bytes than this are kept, but not read: they are no report of one model.
+_MOST_READ = 4 << 20
+#: How many of the lines that were not understood are told in notes.
+_LINES = 5
+UNKNOWN_STATUS = "this status of the compiler is none that edgekit knows"
 
 
 @dataclass(frozen=True)
 class Compilation:
-    """``report`` of the last try; ``compiled`` is the file it wrote (None: it failed); ``searched``: with
-    --search_delegate, after a first try failed."""
+    """``report`` of the try that counts; ``compiled`` is the file it wrote (None: it failed); ``code`` as it ended, as
+    of ``run_program``; ``output`` holds all that was printed, by every try; ``unclear`` says why the report is no
+    answer (None: it is one); ``searched``: with --search_delegate, after a first try failed."""
 
     report: Report
     compiled: Path | None
     command: tuple[str, ...]
+    code: int
+    output: Path
+    unclear: str | None = None
     searched: bool = False
 
 
 def find_compiler() -> Path | None:
     """The compiler on PATH."""
     found = shutil.which(PROGRAM)
-    return None if found is None else Path(found)
+    return None if found is None else Path(found).absolute()
 
 
 def how_to_get() -> str:
@@ -53,55 +62,87 @@ def how_to_get() -> str:
     return "install edgetpu-compiler as coral.ai/docs/edgetpu/compiler says (x86-64 Linux of the Debian family)"
 
 
-def compile_model(model: Path, out: Path, *, timeout_seconds: int = 180) -> Compilation:
-    """Compile a .tflite file into the folder ``out``; where it fails for its size, again with --search_delegate.
+def output_file(out: Path) -> Path:
+    """What the compiler prints when it compiles into that folder."""
+    return out / f"{PROGRAM}.txt"
+
+
+def compile_model(
+    model: Path, out: Path, *, timeout_seconds: int = SECONDS, waiting: Waiting = lambda passed: None
+) -> Compilation:
+    """Compile a .tflite file into the folder ``out``; where it fails for its size, again with --search_delegate. Where
+    that one gives no answer (an older compiler does not know it; it takes too long), the first one holds.
 
     Raises:
         AbsentError: the compiler is not on PATH.
-        StepError: it does not end in time.
+        StepError: it cannot be started, does not end in time, or prints without end; ``output_file`` has what it said.
     """
     program = find_compiler()
     if program is None:
         raise AbsentError(f"{PROGRAM} is not on PATH", remedy=how_to_get(), code="absent_compiler")
-    first = _run(program, model, out, timeout_seconds, ())
+    out.mkdir(parents=True, exist_ok=True)
+    output_file(out).unlink(missing_ok=True)
+    first = _run(program, model, out, timeout_seconds, (), waiting)
     if first.compiled is not None or not any(failure.retry for failure in first.report.failures):
         return first
-    second = _run(program, model, out, timeout_seconds, ("--search_delegate",))
-    return replace(second, searched=True)
+    try:
+        second = _run(program, model, out, timeout_seconds, ("--search_delegate",), waiting)
+    except StepError:
+        return first
+    return replace(second, searched=True) if second.unclear is None else first
 
 
-def _run(program: Path, model: Path, out: Path, timeout_seconds: int, more: Sequence[str]) -> Compilation:
-    out.mkdir(parents=True, exist_ok=True)
+def _run(
+    program: Path, model: Path, out: Path, timeout_seconds: int, more: Sequence[str], waiting: Waiting
+) -> Compilation:
+    out = out.absolute()
     written = out / f"{model.stem}_edgetpu.tflite"
     written.unlink(missing_ok=True)
-    command = [str(program), "-s", "-t", str(timeout_seconds), "-o", str(out), *more, str(model.resolve())]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=out,
-        start_new_session=True,
-    ) as process:
-        try:
-            output, _ = process.communicate(timeout=timeout_seconds + _GRACE)
-        except subprocess.TimeoutExpired as error:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-            raise StepError(
-                f"{PROGRAM} did not end within {timeout_seconds + _GRACE} s",
-                where=str(model),
-                remedy="give it longer, or a smaller model",
-                code="timeout",
-            ) from error
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
-    report = parse_report(output.decode("utf-8", "replace"))
-    compiled = written if process.returncode == 0 and report.succeeded and written.is_file() else None
-    return Compilation(report, compiled, tuple(command))
+    command = [str(program), "-s", "-t", str(timeout_seconds), "-o", str(out), *more, str(model.absolute())]
+    output = output_file(out)
+    begin = output.stat().st_size if output.exists() else 0
+    try:
+        code = run_program(command, output, folder=out, seconds=timeout_seconds + _GRACE, waiting=waiting)
+    except StepError as error:
+        error.where = error.where or str(model)
+        raise
+    with output.open("rb") as printed:
+        printed.seek(begin)
+        said = printed.read(_MOST_READ + 1)
+    report = parse_report("" if len(said) > _MOST_READ else said.decode("utf-8", "replace"))
+    compiled = _written(written, report) if code == 0 and report.succeeded else None
+    unclear = _unclear(report, code, written.name, compiled)
+    if len(said) > _MOST_READ:
+        unclear = f"it printed more than {_MOST_READ >> 20} MiB"
+    return Compilation(report, compiled, tuple(command), code, output, unclear)
+
+
+def _written(expected: Path, report: Report) -> Path | None:
+    """The compiled file: under the name that the compiler is known to give, or else the one that it says."""
+    if expected.is_file():
+        return expected
+    told = [PurePosixPath(model.output).name for model in report.models if model.output]
+    found = [path for name in dict.fromkeys(told) if name and (path := expected.with_name(name)).is_file()]
+    return found[0] if len(found) == 1 else None
+
+
+def _unclear(report: Report, code: int, name: str, compiled: Path | None) -> str | None:
+    """Why what the compiler did is no answer; None if it is one."""
+    ended = _ending(code)
+    if report.succeeded:
+        if code != 0:
+            return f"it says that it succeeded, but {ended}"
+        return f"it says that it succeeded, but wrote no {name}" if compiled is None else None
+    if report.failures:
+        return None
+    return f"{ended}, and says nothing in a form that is known"
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"it ended with exit code {code}"
+    known = -code in set(signal.Signals)
+    return f"it was ended by signal {-code}" + (f" ({signal.Signals(-code).name})" if known else "")
 
 
 def remaining(compiled: Graph) -> set[tuple[str, str]]:
@@ -115,26 +156,28 @@ def placement_from_report(
     """The compiler's answer about one model, in terms of its operators.
 
     ``predicted`` lists the operators; ``left`` is ``remaining`` of the compiled file. None where the report is not
-    understood or does not settle which operators it means.
+    understood, contradicts itself, or does not settle which operators it means.
     """
     if report.failures and not report.succeeded:
         return _refused(report, predicted)
     summaries = [model for model in report.models if model.rows]
     if len(summaries) != 1:
         return None
-    summary = summaries[0]
-    placed = _match(summary.rows, predicted.operators, left)
+    rows, figures = summaries[0].rows, {name: value for model in report.models for name, value in model.figures.items()}
+    placed = _match(rows, predicted.operators, left)
     if placed is None:
         return None
-    mapped = any(one.placement == "accelerator" for one in placed)
-    figures = summary.figures
+    mapped = sum(one.placement == "accelerator" for one in placed)
+    counts = {"operations": len(placed), "mapped": mapped, "unmapped": len(placed) - mapped}
+    if any(figures.get(name, count) != count for name, count in counts.items()):
+        return None
     memory = {name: figures.get(name) for name in ("cached_parameter_bytes", "streamed_parameter_bytes")}
     parts = [value for value in memory.values() if value is not None]
     return replace(
         predicted,
         source="compiler",
         operators=placed,
-        subgraphs=figures.get("subgraphs", int(mapped)),
+        subgraphs=figures.get("subgraphs", int(mapped > 0)),
         memory={"parameter_bytes": sum(parts) if len(parts) == 2 else None, **memory},
         violations=(),
         notes=_notes(report),
@@ -143,7 +186,7 @@ def placement_from_report(
 
 def _refused(report: Report, predicted: Placement) -> Placement:
     violations = tuple(
-        Violation(failure.words, f"{failure.means}: {failure.line}", failure.remedy, failure.source)
+        Violation(failure.words, f"{failure.means}: {shown_line(failure.line)}", failure.remedy, failure.source)
         for failure in report.failures
     )
     operators = tuple(
@@ -167,7 +210,9 @@ def _refused(report: Report, predicted: Placement) -> Placement:
 
 def _notes(report: Report) -> tuple[str, ...]:
     version = f"compiler {report.version}" if report.version else "a compiler that does not tell its version"
-    return (f"told by {version}", *(f"not understood: {line.strip()}" for line in report.unknown))
+    lines = tuple(f"not understood: {shown_line(line)}" for line in report.unknown[:_LINES])
+    more = len(report.unknown) - len(lines) + report.more_unknown
+    return (f"told by {version}", *lines, *((f"not understood: {more} lines more",) if more else ()))
 
 
 def _match(
@@ -180,6 +225,7 @@ def _match(
     kinds = Counter(_logged_type(one) for one in operators)
     if {kind: sum(statuses.values()) for kind, statuses in told.items()} != dict(kinds):
         return None
+    known = load_table().statuses.values()
     mapped_words = load_table().statuses["mapped"]
     placed: dict[int, Placed] = {}
     for kind, statuses in told.items():
@@ -190,6 +236,8 @@ def _match(
             if len(on_chip) != statuses.pop(mapped_words, 0):
                 return None
             placed |= {one.index: _with_status(one, mapped_words) for one in on_chip}
+        if left is None and any(status not in known for status in statuses):
+            return None  # whether it means the chip or not, only the compiled file can tell
         if len(statuses) <= 1:
             placed |= {one.index: _with_status(one, status) for status in statuses for one in members}
         elif Counter(one.status for one in members) == statuses:
@@ -214,4 +262,5 @@ def _with_status(one: Placed, status: str) -> Placed:
     if status == statuses["mapped"]:
         return replace(one, placement="accelerator", status=status, cause="mapped", reason=None, remedy=None)
     cause: Cause = "downstream" if status == statuses["downstream"] else "rejected"
-    return replace(one, placement="cpu", status=status, cause=cause, reason=None, remedy=None)
+    reason = None if status in statuses.values() else UNKNOWN_STATUS
+    return replace(one, placement="cpu", status=shown_line(status), cause=cause, reason=reason, remedy=None)

@@ -1,7 +1,8 @@
 """Reads what edgetpu_compiler prints: the summary of each model, the operator table (as in log files), failures.
 
 Nothing is guessed: a line in a form that is not known is kept in ``unknown``, and a report without anything known in it
-is no answer.
+is no answer. Rows count only below the head of a table that is known: in another one their columns may mean another
+thing.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from edgekit.devices.external import shown_line
 
 #: Names of a summary's lines, and the figures they give.
 _FIGURES = {
@@ -37,6 +40,9 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)(B|KiB|MiB|GiB)")
 _ROW = re.compile(r"([A-Z][A-Z0-9_]*)\s+(\d{1,9})\s+(\S.*)")
 _VERSION = re.compile(r"Edge TPU Compiler version (\S+)")
 _DONE = re.compile(r"Models? compiled successfully in \d+ ms")
+_HEAD = re.compile(r"Operator\s+Count\s+Status")
+#: How many lines that were not understood a report holds.
+_MOST_UNKNOWN = 100
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,8 @@ class Summary:
 
 @dataclass(frozen=True)
 class Report:
-    """``text`` is all that was printed; ``unknown`` the lines that were not understood. A search for a part that
-    compiles leaves failures of its tries before it succeeds."""
+    """``text`` is all that was printed; ``unknown`` the first lines that were not understood, ``more_unknown`` how many
+    follow them. A search for a part that compiles leaves failures of its tries before it succeeds."""
 
     text: str
     version: str | None
@@ -83,6 +89,7 @@ class Report:
     models: tuple[Summary, ...]
     failures: tuple[Failure, ...]
     unknown: tuple[str, ...]
+    more_unknown: int = 0
 
     @property
     def known(self) -> bool:
@@ -92,53 +99,77 @@ class Report:
 
 def parse_report(text: str) -> Report:
     """The summary, table and failures in the compiler's output, or the table in its log file."""
-    version = None
-    succeeded = False
-    models: list[Summary] = []
-    failures: list[Failure] = []
-    unknown: list[str] = []
-    for raw in text.splitlines():
+    reading = _Reading()
+    for line in text.splitlines():
+        reading.take(line)
+    return Report(
+        text,
+        reading.version,
+        reading.succeeded,
+        tuple(reading.models),
+        tuple(reading.failures.values()),
+        tuple(reading.unknown),
+        reading.more_unknown,
+    )
+
+
+@dataclass
+class _Reading:
+    """What the lines so far came to. ``failures`` by line, each once; ``in_table``: below the head of one."""
+
+    version: str | None = None
+    succeeded: bool = False
+    models: list[Summary] = field(default_factory=list)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    more_unknown: int = 0
+    in_table: bool = False
+
+    def take(self, raw: str) -> None:
         line = raw.strip()
         found = _VERSION.match(line)
         if found:
-            version = found[1]
+            self.version = shown_line(found[1])
         elif _DONE.match(line):
-            succeeded = True
-        elif line and not _read_entry(line, models) and not _is_chatter(line):
+            self.succeeded = True
+        elif line and not self._take_entry(line) and not _is_chatter(line):
             failure = _read_failure(line)
             if failure is not None:
-                failures.append(failure)
+                self.failures.setdefault(failure.line, failure)
+            elif len(self.unknown) < _MOST_UNKNOWN:
+                self.unknown.append(raw)
             else:
-                unknown.append(raw)
-    return Report(text, version, succeeded, tuple(models), tuple(failures), tuple(unknown))
+                self.more_unknown += 1
 
-
-def _read_entry(line: str, models: list[Summary]) -> bool:
-    """Take a line of a summary or a row of the table; False if it is neither."""
-    if re.fullmatch(r"Operator\s+Count\s+Status", line):
-        return True
-    name, colon, value = line.partition(":")
-    if colon and name in _NAMES:
-        attribute = _NAMES[name]
-        if attribute == "input" or not models:
-            models.append(Summary())
-        setattr(models[-1], attribute, value.strip())
-        return True
-    if colon and name in _FIGURES:
-        figure = _read_figure(value.strip())
-        if figure is None:
+    def _take_entry(self, line: str) -> bool:
+        """Take a line of a summary, the head of the table or a row; False if it is neither."""
+        if _HEAD.fullmatch(line):
+            self.in_table = True
+            return True
+        name, colon, value = line.partition(":")
+        if colon and name in _NAMES:
+            attribute = _NAMES[name]
+            if attribute == "input":
+                self.models.append(Summary())
+                self.in_table = False
+            setattr(self._model(), attribute, value.strip())
+            return True
+        if colon and name in _FIGURES:
+            figure = _read_figure(value.strip())
+            if figure is None:
+                return False
+            self._model().figures[_FIGURES[name]] = figure
+            return True
+        row = _ROW.fullmatch(line) if self.in_table else None
+        if row is None:
             return False
-        if not models:
-            models.append(Summary())
-        models[-1].figures[_FIGURES[name]] = figure
+        self._model().rows.append(Row(row[1], int(row[2]), row[3].strip()))
         return True
-    row = _ROW.fullmatch(line)
-    if row is None:
-        return False
-    if not models:
-        models.append(Summary())
-    models[-1].rows.append(Row(row[1], int(row[2]), row[3].strip()))
-    return True
+
+    def _model(self) -> Summary:
+        if not self.models:
+            self.models.append(Summary())
+        return self.models[-1]
 
 
 def _read_figure(value: str) -> int | None:

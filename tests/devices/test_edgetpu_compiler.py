@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 from edgekit.devices import edgetpu_compiler
-from edgekit.devices.edgetpu_compiler import compile_model, find_compiler, placement_from_report, remaining
+from edgekit.devices.edgetpu_compiler import (
+    UNKNOWN_STATUS,
+    compile_model,
+    find_compiler,
+    output_file,
+    placement_from_report,
+    remaining,
+)
 from edgekit.devices.edgetpu_report import Row, parse_report
 from edgekit.devices.placement import Placed, Placement
 from edgekit.devices.rules.edgetpu import NOT_COMPILED, predict
@@ -152,15 +159,53 @@ def test_an_unknown_form_is_kept_and_no_answer(text: str):
 
 
 def test_a_status_that_nobody_has_seen_is_told_as_it_is():
+    """Whether it means the chip, only the compiled file can tell."""
     text = OWN_TABLE.replace("Operation not supported", "Operation needs a new moon")
     report = parse_report(text + "a line of its own\n")
-    placement = placement_from_report(
-        report, of([("FULLY_CONNECTED", "mapped"), ("LEAKY_RELU", "operator"), ("FULLY_CONNECTED", "downstream")])
-    )
+    predicted = of([("FULLY_CONNECTED", "mapped"), ("LEAKY_RELU", "operator"), ("FULLY_CONNECTED", "downstream")])
+    assert placement_from_report(report, predicted) is None
+    placement = placement_from_report(report, predicted, {("LEAKY_RELU", "t1"), ("FULLY_CONNECTED", "t2")})
     assert placement is not None
     assert placement.operators[1].status == "Operation needs a new moon"
-    assert placement.operators[1].cause == "rejected"
+    assert (placement.operators[1].cause, placement.operators[1].placement) == ("rejected", "cpu")
+    assert placement.operators[1].reason == UNKNOWN_STATUS
     assert "not understood: a line of its own" in placement.notes
+
+
+def test_a_new_status_of_operators_that_are_not_left_is_no_answer():
+    text = OWN_TABLE.replace("Mapped to Edge TPU", "Mapped to something better")
+    predicted = of([("FULLY_CONNECTED", "mapped"), ("LEAKY_RELU", "operator"), ("FULLY_CONNECTED", "downstream")])
+    left = {("LEAKY_RELU", "t1"), ("FULLY_CONNECTED", "t2")}
+    assert placement_from_report(parse_report(text), predicted, left) is None
+
+
+@pytest.mark.parametrize(
+    "head", ["Operator    Version    Status", "Operator  Count  Size  Status", "", "Op  Count  Status"]
+)
+def test_rows_below_another_head_are_not_read(head: str):
+    """The second column may be anything: here it comes to the counts by chance."""
+    report = parse_report(OWN_TABLE.replace("Operator                       Count      Status", head))
+    assert not report.known
+    assert len(report.unknown) == 3 + bool(head)
+
+
+def test_rows_that_contradict_the_summary_are_no_answer():
+    predicted = of([("FULLY_CONNECTED", "mapped"), ("LEAKY_RELU", "operator"), ("FULLY_CONNECTED", "downstream")])
+    for line in ("Total number of operations: 4", "Number of operations that will run on Edge TPU: 2"):
+        assert placement_from_report(parse_report(f"{line}\n{OWN_TABLE}"), predicted) is None
+    fits = "Total number of operations: 3\nNumber of operations that will run on Edge TPU: 1\n"
+    assert placement_from_report(parse_report(fits + OWN_TABLE), predicted) is not None
+
+
+def test_many_lines_that_are_not_understood_are_counted():
+    lines = "".join(f"line {number} \x1b[31m of a new kind\n" for number in range(1000))
+    predicted = of([("FULLY_CONNECTED", "mapped"), ("LEAKY_RELU", "operator"), ("FULLY_CONNECTED", "downstream")])
+    report = parse_report(lines + OWN_TABLE)
+    assert (len(report.unknown), report.more_unknown) == (100, 900)
+    told = placement_from_report(report, predicted)
+    assert told is not None
+    assert told.notes[-1] == "not understood: 995 lines more"
+    assert all(note.isprintable() for note in told.notes)
 
 
 # From counts to operators
@@ -209,9 +254,7 @@ def test_counts_of_another_model():
 
 
 def test_custom_operators_are_listed_as_custom():
-    report = parse_report(
-        "CUSTOM                         1          Operation is working on an unsupported data type\n"
-    )
+    report = parse_report("Operator  Count  Status\nCUSTOM  1  Operation is working on an unsupported data type\n")
     told = placement_from_report(report, of([("TFLite_Detection_PostProcess", "data_type")]))
     assert told is not None
     assert report.models[0].rows == [Row("CUSTOM", 1, STATUS["data_type"])]
@@ -296,10 +339,79 @@ def test_recorded_failure_of_another_kind_is_not_tried_again(
 def test_a_compiler_that_does_not_end(
     program: Callable[[str], Path], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    program("time.sleep(600)")
+    program("print('at work', flush=True); time.sleep(600)")
     monkeypatch.setattr(edgetpu_compiler, "_GRACE", 0)
     with pytest.raises(StepError, match="did not end within 1 s"):
         compile_model(model, tmp_path / "out", timeout_seconds=1)
+    assert output_file(tmp_path / "out").read_text() == "at work\n"
+
+
+SEARCH_FAILS = {
+    "unknown option": "print('Unknown flag --search_delegate'); sys.exit(1)",
+    "crash": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+    "no end": "time.sleep(600)",
+    "no file": "print(recorded)",
+}
+
+
+@pytest.mark.parametrize("way", SEARCH_FAILS)
+def test_a_search_that_gives_no_answer_leaves_the_first_one(
+    way: str, program: Callable[[str], Path], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    program(f"if '--search_delegate' not in arguments:\n    print(too_large); sys.exit(1)\n{SEARCH_FAILS[way]}")
+    monkeypatch.setattr(edgetpu_compiler, "_GRACE", 0)
+    made = compile_model(model, tmp_path / "out", timeout_seconds=2)
+    assert (made.searched, made.compiled, made.unclear) == (False, None, None)
+    assert made.report.failures[0].words == "activation_memory"
+    assert "large activation tensors" in output_file(tmp_path / "out").read_text()
+
+
+#: What the program does -> why that is no answer.
+UNCLEAR = {
+    "nothing": ("pass", "exit code 0, and says nothing"),
+    "garbage": ("sys.stdout.buffer.write(bytes(range(256)) * 64)", "exit code 0, and says nothing"),
+    "latin": ("sys.stdout.buffer.write('Mod\xe8le compil\xe9'.encode('latin-1'))", "exit code 0, and says nothing"),
+    "huge": ("sys.stdout.write('x' * 5_000_000)", "more than 4 MiB"),
+    "huge with an answer in it": ("print('x' * 5_000_000); print(recorded)", "more than 4 MiB"),
+    "exit code": ("sys.exit(77)", "exit code 77, and says nothing"),
+    "signal": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "signal 11 (SIGSEGV)"),
+    "succeeds but for its exit code": (
+        f"{SUCCEED}; sys.exit(3)",
+        "says that it succeeded, but it ended with exit code 3",
+    ),
+    "succeeds but for its file": ("print(recorded)", "says that it succeeded, but wrote no model_edgetpu.tflite"),
+    "an empty folder for a file": (
+        "(out / 'model_edgetpu.tflite').mkdir(); print(recorded)",
+        "but wrote no model_edgetpu",
+    ),
+    "a file without a word": ("(out / 'model_edgetpu.tflite').write_bytes(b'compiled')", "says nothing in a form"),
+}
+
+
+@pytest.mark.parametrize("what", UNCLEAR)
+def test_output_that_is_no_answer(what: str, program: Callable[[str], Path], model: Path, tmp_path: Path):
+    body, why = UNCLEAR[what]
+    program(body)
+    made = compile_model(model, tmp_path / "out")
+    assert made.compiled is None
+    assert made.unclear is not None and why in made.unclear
+    assert output_file(tmp_path / "out").exists()
+
+
+def test_the_name_that_the_compiler_tells(program: Callable[[str], Path], model: Path, tmp_path: Path):
+    """Not that of the recorded output, nor one outside of the folder."""
+    other = "recorded.replace('efficientdet_coral_v2_edgetpu.tflite', 'other.tflite')"
+    program(f"(out / 'other.tflite').write_bytes(b'compiled'); print({other})")
+    assert compile_model(model, tmp_path / "out").compiled == tmp_path / "out" / "other.tflite"
+
+
+def test_a_model_behind_a_link(program: Callable[[str], Path], model: Path, tmp_path: Path):
+    named = "(pathlib.Path(arguments[-1]).stem + '_edgetpu.tflite')"
+    notes = program(SUCCEED.replace("'model_edgetpu.tflite'", named))
+    link = tmp_path / "a link.tflite"
+    link.symlink_to(model)
+    assert compile_model(link, tmp_path / "out").compiled == tmp_path / "out" / "a link_edgetpu.tflite"
+    assert notes.read_text().rstrip().endswith("a link.tflite")
 
 
 def test_no_compiler(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -163,7 +164,7 @@ def test_facts_have_sources(rules_name: str) -> None:
 
 def test_steps_that_remedies_name_exist(rules_name: str) -> None:
     texts = list(_texts(table_of(rules_name).get("remedies", {})))
-    named = {word.strip(".,;:()") for text in texts for word in text.split() if word.startswith(("onnx_", "tflite_"))}
+    named = {word for text in texts for word in re.findall(r"\b(?:onnx|tflite|torch|openvino)_[a-z0-9_]+", text)}
     assert not named - set(STEPS.names())
 
 
@@ -171,5 +172,7 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        for item in value.values():
+        yield from _texts([*value.values()])
+    elif isinstance(value, list):
+        for item in value:
             yield from _texts(item)

@@ -4,13 +4,14 @@
     def max_rank(view: View, operator: Operator, told: int) -> Complaint | None: ...
 
 ``told`` is what the table says. The answer is the reason in words, or None where the limit is kept. A limit that cannot
-be read off the graph answers with ``known=False`` and what would have to be known. Tables name the function.
+be read off the graph answers with ``known=False`` and what would have to be known. Tables name the function, in what
+an operator must keep and in where a remedy holds (``edgekit/devices/remedies.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgekit.devices.limits.view import View
@@ -20,10 +21,11 @@ from edgekit.registry import Registry
 
 @dataclass(frozen=True)
 class Complaint:
-    """Why a limit is not kept; ``known`` False: whether it is kept cannot be told."""
+    """Why a limit is not kept; ``known`` False: whether it is kept cannot be told. ``limit`` is the limit's name."""
 
     reason: str
     known: bool = True
+    limit: str = ""
 
 
 Limit = Callable[[View, Operator, Any], Complaint | None]
@@ -38,8 +40,8 @@ def limit(check: Limit) -> Limit:
 
 def find_complaint(view: View, operator: Operator, limits: Mapping[str, Any]) -> Complaint | None:
     """The first limit that is not kept; one that is surely broken goes before what cannot be told."""
-    complaints = [LIMITS.get(name)(view, operator, told) for name, told in limits.items()]
-    broken = [complaint for complaint in complaints if complaint is not None]
+    complaints = [(name, LIMITS.get(name)(view, operator, told)) for name, told in limits.items()]
+    broken = [replace(complaint, limit=name) for name, complaint in complaints if complaint is not None]
     return min(broken, key=lambda complaint: not complaint.known, default=None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from edgekit.devices.tail import find_tail
 from edgekit.graph import Graph, Operator, TensorInfo
 
 #: Operators that hand a constant on as one: weights stored as integers or half floats.
@@ -37,6 +38,25 @@ class View:
         """Tensors that an operator reads or the graph returns."""
         used = {index for operator in self.graph.operators for index in operator.inputs}
         return frozenset(used | set(self.graph.outputs))
+
+    @cached_property
+    def tail(self) -> frozenset[int]:
+        """The ``index`` of what the step onnx_cut_tail would move to the host."""
+        return frozenset(self.graph.operators[place].index for place in find_tail(self.graph, self.constants))
+
+    @cached_property
+    def makers(self) -> dict[int, Operator]:
+        """{tensor: the operator that computes it}."""
+        return {index: operator for operator in self.graph.operators for index in operator.outputs if index >= 0}
+
+    @cached_property
+    def readers(self) -> dict[int, list[Operator]]:
+        """{tensor: the operators that read it}."""
+        found: dict[int, list[Operator]] = {}
+        for operator in self.graph.operators:
+            for index in operator.inputs:
+                found.setdefault(index, []).append(operator)
+        return found
 
     def input(self, operator: Operator, position: int) -> TensorInfo | None:
         return self._tensor(operator.inputs, position)

@@ -7,8 +7,9 @@ subgraph, and supported operators outside it stay on the CPU too. Facts are in `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from edgekit.devices.limits.view import View
 from edgekit.devices.placement import Cause, Placed, Placement, Violation
 from edgekit.devices.profile import Profile
 from edgekit.devices.rules import rules
@@ -29,10 +30,12 @@ _FLOATS = frozenset({"float16", "float32", "float64", "bfloat16"})
 @dataclass(frozen=True)
 class Flag:
     """The judgement of one operator by itself: ``status`` is a key of the table's statuses (None: it is supported);
-    ``inferred`` says why, where nothing of this compiler does."""
+    ``cause`` what its remedies go by, and by which type or limit; ``inferred`` says why, where nothing of this compiler
+    does."""
 
     status: str | None = None
     reason: str | None = None
+    cause: tuple[str, str] | None = None
     remedy: str | None = None
     inferred: str | None = None
 
@@ -46,8 +49,9 @@ def place(graph: Graph, profile: Profile) -> Placement:
 def predict(graph: Graph) -> Placement:
     """The placement of every operator, the subgraphs, and the parameter memory of what maps."""
     table = load_table()
-    violations = find_violations(graph, table)
-    flags = [judge(graph, operator, table) for operator in graph.operators]
+    view = View(graph)
+    violations = find_violations(view, table)
+    flags = [judge(view, operator, table) for operator in graph.operators]
     region = frozenset() if violations else first_region(graph, [flag.status is None for flag in flags])
     placed = tuple(
         _place(graph, operator, flag, position in region, bool(violations), table)
@@ -64,10 +68,17 @@ def predict(graph: Graph) -> Placement:
     )
 
 
-def judge(graph: Graph, operator: Operator, table: Table) -> Flag:
-    """Whether an operator is supported, whatever stands before it. The order is the compiler's."""
-    subject = take_subject(graph, operator, table.chip)
-    row = table.rows.get(operator.type)
+def judge(view: View, operator: Operator, table: Table) -> Flag:
+    """Whether an operator is supported, whatever stands before it."""
+    flag = _judge(take_subject(view.graph, operator, table.chip), table)
+    if flag.cause is None:
+        return flag
+    return replace(flag, remedy=table.remedy(*flag.cause, view, operator))
+
+
+def _judge(subject: Subject, table: Table) -> Flag:
+    """In the compiler's order."""
+    operator, row = subject.operator, table.rows.get(subject.operator.type)
     for check in (_check_rank, _check_data_type):
         flag = check(subject, row, table)
         if flag is not None:
@@ -75,11 +86,11 @@ def judge(graph: Graph, operator: Operator, table: Table) -> Flag:
     if row is None:
         cause = "newer_operator" if operator.type in table.newer else "operator"
         doubt = table.doubt(operator.type)
-        return Flag("operator", f"{operator.type} does not map", table.remedy(cause, operator.type), doubt)
+        return Flag("operator", f"{operator.type} does not map", (cause, operator.type), inferred=doubt)
     if row.newest is not None and (operator.version or 1) > row.newest:
         reason = f"version {operator.version} of {operator.type} is newer than the compiler takes ({row.newest})"
-        return Flag("version", reason, table.remedy("version"))
-    return _check_limits(subject, row, table) or Flag(inferred=row.inferred)
+        return Flag("version", reason, ("version", operator.type))
+    return _check_limits(subject, row) or Flag(inferred=row.inferred)
 
 
 def _check_rank(subject: Subject, row: Row | None, table: Table) -> Flag | None:
@@ -90,7 +101,7 @@ def _check_rank(subject: Subject, row: Row | None, table: Table) -> Flag | None:
             continue
         if any(size > 1 for size in sizes(tensor)[: -table.innermost]):
             reason = f"{show(tensor)} has more than its {table.innermost} innermost axes above 1"
-            return Flag("rank", reason, table.remedy("rank"))
+            return Flag("rank", reason, ("rank", subject.operator.type))
     return None
 
 
@@ -109,14 +120,15 @@ def _check_data_type(subject: Subject, row: Row | None, table: Table) -> Flag | 
         return None
     reason = f"`{wrong[0].name}` is {wrong[0].dtype}, not 8-bit integers"
     quantizes = row is not None and row.float_is_limited and _is_float(subject.input(0))
-    return Flag("limited" if quantizes else "data_type", reason, table.remedy("data_type"))
+    return Flag("limited" if quantizes else "data_type", reason, ("data_type", subject.operator.type))
 
 
-def _check_limits(subject: Subject, row: Row, table: Table) -> Flag | None:
+def _check_limits(subject: Subject, row: Row) -> Flag | None:
     for limit in row.limits:
         reason = RULES[limit.rule](subject, **limit.parameters)
         if reason is not None:
-            return Flag(limit.status, f"{reason} ({limit.source})", table.remedy("limits", limit.rule), limit.inferred)
+            cause = ("limits", limit.rule)
+            return Flag(limit.status, f"{reason} ({limit.source})", cause, inferred=limit.inferred)
     return None
 
 
@@ -131,12 +143,12 @@ def _place(graph: Graph, operator: Operator, flag: Flag, mapped: bool, broken: b
     elif flag.status is not None:
         status, cause, reason, remedy = table.statuses[flag.status], "rejected", flag.reason, flag.remedy
         if _stands_at_the_end(graph, operator):
-            cause, remedy = "host", table.remedy("host")
+            cause, remedy = "host", table.words("host")
     elif broken:
         status, cause, reason, remedy = NOT_COMPILED, "downstream", "the model does not compile", None
     else:
         status, cause = table.statuses["downstream"], "downstream"
-        reason, remedy = "it comes after a refused operator, or beside the only subgraph", table.remedy("downstream")
+        reason, remedy = "it comes after a refused operator, or beside the only subgraph", table.words("downstream")
     return Placed(
         index=operator.index,
         type=operator.type,
@@ -164,27 +176,28 @@ def _stands_at_the_end(graph: Graph, operator: Operator) -> bool:
     return False
 
 
-def find_violations(graph: Graph, table: Table) -> tuple[Violation, ...]:
+def find_violations(view: View, table: Table) -> tuple[Violation, ...]:
     """What makes the compiler refuse the whole model."""
-    found = [*_unknown_operators(graph, table), *_unregistered(graph, table), *_dynamic_tensors(graph, table)]
+    graph = view.graph
+    found = [*_unknown_operators(view, table), *_unregistered(graph, table), *_dynamic_tensors(graph, table)]
     return tuple({(violation.rule, violation.message): violation for violation in found}.values())
 
 
-def _unknown_operators(graph: Graph, table: Table) -> list[Violation]:
+def _unknown_operators(view: View, table: Table) -> list[Violation]:
     found = []
-    for operator in graph.operators:
+    for operator in view.graph.operators:
         name = operator.type
         if name in table.newer or name.startswith("BUILTIN_"):
             words = table.failures["unknown_operator"]
             message = f"{name} (operator {operator.index}) is unknown to the compiler's TensorFlow Lite: {words}"
-            remedy = table.remedy("newer_operator", name)
+            remedy = table.remedy("newer_operator", name, view, operator)
             found.append(Violation("unknown_operator", message, remedy, table.sources["enumeration"]))
         elif name.startswith("Flex") and name not in table.refused:
             message = (
                 f"{name} (operator {operator.index}) is one of TensorFlow's own: {table.failures['select_operator']}"
             )
             source = "google-coral/edgetpu issue 718"
-            found.append(Violation("select_operator", message, table.remedy("select_operator"), source))
+            found.append(Violation("select_operator", message, table.words("select_operator"), source))
     return found
 
 
@@ -198,7 +211,7 @@ def _unregistered(graph: Graph, table: Table) -> list[Violation]:
             continue
         words = f"{table.failures['unregistered']} '{operator.type}' version '{version}'"
         message = f"{operator.type} (operator {operator.index}) has the version {version}, later than {last}: {words}"
-        found.append(Violation("operator_version", message, table.remedy("unregistered"), table.sources["registered"]))
+        found.append(Violation("operator_version", message, table.words("unregistered"), table.sources["registered"]))
     return found
 
 
@@ -212,13 +225,13 @@ def _dynamic_tensors(graph: Graph, table: Table) -> list[Violation]:
             if index >= 0 and not graph.tensors[index].constant:
                 message = f"the output of {operator.type} (operator {operator.index}) has a computed size"
                 message += f": {table.failures['dynamic']}"
-                found.append(Violation("dynamic_shape", message, table.remedy("dynamic"), source))
+                found.append(Violation("dynamic_shape", message, table.words("dynamic"), source))
                 break
     for index in graph.inputs:
         tensor = graph.tensors[index]
         if any(size is None for size in tensor.shape[1:]):
             message = f"the input `{tensor.name}` leaves a size free besides the batch: {table.failures['dynamic']}"
-            found.append(Violation("dynamic_shape", message, table.remedy("dynamic"), source))
+            found.append(Violation("dynamic_shape", message, table.words("dynamic"), source))
     return found
 
 

@@ -7,7 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from edgekit.devices.limits.view import View
+from edgekit.devices.remedies import Remedies, choose, read_remedies
 from edgekit.devices.rules.edgetpu_limits import Chip
+from edgekit.graph import Operator
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,17 @@ class Table:
     refusal_inferred: dict[str, str]
     newer: frozenset[str]
     dynamic_unless_constant: dict[str, tuple[int, ...]]
-    remedies: dict[str, Any]
+    remedies: dict[str, Remedies]
     sources: dict[str, str] = field(default_factory=dict)
 
-    def remedy(self, cause: str, type_: str = "any") -> str | None:
-        """What to do about a cause, for this operator if there is something particular."""
-        found = self.remedies.get(cause)
-        if isinstance(found, dict):
-            found = found.get(type_, found.get("any"))
-        return found if isinstance(found, str) else None
+    def remedy(self, cause: str, type_: str, view: View, operator: Operator) -> str | None:
+        """What to do about a cause where it strikes an operator: for its type (or a limit's name) if that is there."""
+        return choose(self.remedies[cause], (type_, "any"), view, operator)
+
+    def words(self, cause: str, type_: str = "any") -> str:
+        """What to do about a cause that strikes the whole model."""
+        remedies = self.remedies[cause]
+        return remedies.get(type_, remedies["any"])[0].text
 
     def doubt(self, type_: str) -> str | None:
         """Why an operator that is in no row is taken for refused, where nothing shows it."""
@@ -103,9 +108,15 @@ def load_table() -> Table:
         refusal_inferred=stored["refusal_inferred"],
         newer=frozenset(stored["newer"]),
         dynamic_unless_constant={name: tuple(places) for name, places in stored["dynamic_unless_constant"].items()},
-        remedies=stored["remedies"],
+        remedies={cause: _read_remedies(told) for cause, told in stored["remedies"].items()},
         sources=sources,
     )
+
+
+def _read_remedies(told: Any) -> Remedies:
+    """By type or limit; what is told of a cause without either is for all of them."""
+    by_type = told if isinstance(told, dict) and "do" not in told else {"any": told}
+    return read_remedies("edgetpu", by_type)
 
 
 def _read_row(row: dict[str, Any], sources: dict[str, str]) -> Row:

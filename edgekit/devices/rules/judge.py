@@ -9,6 +9,7 @@ from edgekit.devices.limits import Complaint, find_complaint, short_name
 from edgekit.devices.limits.view import View
 from edgekit.devices.placement import Placed, Violation
 from edgekit.devices.profile import Profile
+from edgekit.devices.remedies import choose
 from edgekit.devices.rules.table import Entry, OperatorTable
 from edgekit.graph import Graph, Operator
 
@@ -62,10 +63,10 @@ class _Judge:
         if not entry.known:
             return _not_known(operator, f"whether {self._name} takes it has no source")
         if not entry.supported:
-            return self._reject(operator, REFUSED, entry.reason or f"{self._name} does not support it")
+            return self._refuse(operator, REFUSED, entry.reason or f"{self._name} does not support it")
         wrong = self._wrong_type(operator, entry)
         if wrong is not None:
-            return self._reject(operator, WRONG_TYPE, wrong)
+            return self._reject(operator, WRONG_TYPE, wrong, ("type",))
         complaint = find_complaint(self._view, operator, self._limits(entry))
         if complaint is None:
             return _placed(operator, "accelerator", SUPPORTED, "mapped")
@@ -86,31 +87,30 @@ class _Judge:
     def _limited(self, operator: Operator, complaint: Complaint) -> Placed:
         if not complaint.known:
             return _not_known(operator, f"not known: {complaint.reason}")
-        return self._reject(operator, LIMIT, complaint.reason)
+        causes = (f"{operator.type}/{complaint.limit}", f"any/{complaint.limit}")
+        return self._reject(operator, LIMIT, complaint.reason, causes)
 
     def _unlisted(self, operator: Operator, reason: str) -> Placed:
         if self._table.unlisted == "not_known":
             return _not_known(operator, reason)
-        return self._reject(operator, NOT_LISTED, reason)
+        return self._refuse(operator, NOT_LISTED, reason)
 
-    def _reject(self, operator: Operator, status: str, reason: str) -> Placed:
-        return _placed(operator, self._elsewhere, status, "rejected", reason, self._remedy(operator, status))
-
-    def _remedy(self, operator: Operator, status: str) -> str:
-        """The table's own remedy for this operator (``TYPE``, or ``TYPE/limit`` where a limit is not kept), and which
-        later release takes it; else that none is known."""
-        parts = []
-        own = self._table.remedies.get(f"{operator.type}/limit") if status == LIMIT else None
-        if own is None and status in (REFUSED, NOT_LISTED):
-            own = self._table.remedies.get(operator.type)
-        if own is None and status == WRONG_TYPE:
-            own = self._table.remedies.get("type")
-        if own is not None:
-            parts.append(own)
+    def _refuse(self, operator: Operator, status: str, reason: str) -> Placed:
+        """Whatever its data: a later release may take it."""
         later = self._table.first_support(operator.type, self._release)
-        if later is not None and status in (REFUSED, NOT_LISTED):
-            parts.append(f"{self._table.title} {later} has it")
-        return "; ".join(parts) or self._table.remedies.get("any") or NONE_KNOWN
+        newer = None if later is None else f"{self._table.title} {later} has it"
+        return self._reject(operator, status, reason, (operator.type,), newer)
+
+    def _reject(
+        self, operator: Operator, status: str, reason: str, causes: Sequence[str], more: str | None = None
+    ) -> Placed:
+        """With the table's remedy for the first of the causes that has one, and ``more``; else the one for all."""
+        told = [text for text in (self._choose(causes, operator), more) if text is not None]
+        remedy = "; ".join(told) or self._choose(("any",), operator) or NONE_KNOWN
+        return _placed(operator, self._elsewhere, status, "rejected", reason, remedy)
+
+    def _choose(self, causes: Sequence[str], operator: Operator) -> str | None:
+        return choose(self._table.remedies, causes, self._view, operator)
 
     def _wrong_type(self, operator: Operator, entry: Entry) -> str | None:
         if entry.types is None:
@@ -152,7 +152,7 @@ def check_input_types(graph: Graph, table: OperatorTable, release: str | None) -
         Violation(
             "input_type",
             f"the input {tensor.name} is {tensor.dtype}, which {table.title} {release} does not take",
-            table.remedies.get("input_type"),
+            table.remedies["input_type"][0].text,
             table.source,
         )
         for tensor in (graph.tensors[index] for index in graph.inputs)

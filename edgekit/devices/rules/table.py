@@ -13,7 +13,12 @@ A table is YAML beside the module of its rule set:
       GridSample:
         '8.4': refused
         '8.5': {types: [float32, float16]}
-    remedies: {GridSample: ...}        # what to do where it is refused
+    remedies:                          # what to do (``edgekit/devices/remedies.py``), the first that there is of
+      GridSample: ...                  # where it is refused, or not listed
+      Conv/ranks: ...                  # where it does not keep that limit
+      any/max_rank: ...                # the same, for every operator
+      type: ...                        # where it does not take the type
+      any: ...                         # all else
 
 What the limits may say: ``edgekit/devices/limits``.
 """
@@ -29,6 +34,7 @@ from typing import Any, Literal
 
 from edgekit.devices.limits import LIMITS
 from edgekit.devices.profile import Profile
+from edgekit.devices.remedies import Remedies, read_remedies
 from edgekit.errors import BugError
 
 Unlisted = Literal["unsupported", "not_known"]
@@ -62,7 +68,7 @@ class OperatorTable:
     unlisted: Unlisted
     releases: Mapping[str, Mapping[str, Any]]
     entries: Mapping[str, Mapping[str, Entry]]
-    remedies: Mapping[str, str]
+    remedies: Remedies
     general: Mapping[str, Any]
     stored: Mapping[str, Any]
 
@@ -151,7 +157,7 @@ def load_table(name: str) -> OperatorTable:
         unlisted=stored["unlisted"],
         releases=releases,
         entries=entries,
-        remedies=stored.get("remedies", {}),
+        remedies=read_remedies(name, stored.get("remedies", {})),
         general=stored.get("general", {}),
         stored=stored,
     )

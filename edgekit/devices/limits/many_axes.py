@@ -1,0 +1,83 @@
+"""Stretches of tensors with five axes and more, and what the steps that rewrite them take: conditions of remedies."""
+
+from __future__ import annotations
+
+from edgekit.devices.limits import Complaint, limit
+from edgekit.devices.limits.view import View
+from edgekit.graph import Operator, TensorInfo
+
+_MOST = 4
+#: What the step onnx_lower_rank rewrites, as TensorFlow Lite has it.
+_LOWERED = frozenset(
+    {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "SLICE", "STRIDED_SLICE", "SPLIT", "SPLIT_V", "UNPACK", "GATHER"}
+    | {"CONCATENATION", "SOFTMAX", "LOGISTIC", "TANH", "RELU", "RELU6", "RELU_0_TO_1", "RELU_N1_TO_1", "LEAKY_RELU"}
+    | {"ELU", "GELU", "HARD_SWISH", "EXP", "LOG", "SQRT", "ABS", "NEG", "FLOOR", "CEIL", "ROUND", "CAST"}
+    | {"ADD", "SUB", "MUL", "DIV", "POW", "MAXIMUM", "MINIMUM", "SQUARE", "QUANTIZE"}
+)
+_ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV", "POW", "MAXIMUM", "MINIMUM"})
+_SLICES = frozenset({"SLICE", "STRIDED_SLICE"})
+
+
+@limit
+def lowers(view: View, operator: Operator, told: bool) -> Complaint | None:
+    """Whether the step onnx_lower_rank writes the operator without its many axes: all of the stretch that it is in is
+    of a kind that the step takes, and neither comes from the model's input with them nor makes an output at once."""
+    found = _stretch(view, operator)
+    ends = {*view.graph.inputs} | ({*view.graph.outputs} & {*operator.outputs})
+    taken = bool(found) and all(_is_lowered(view, one) for one in _touching(view, found)) and found.isdisjoint(ends)
+    return None if taken == told else Complaint("its stretch of many axes cannot be written with fewer")
+
+
+@limit
+def shuffles(view: View, operator: Operator, told: bool) -> Complaint | None:
+    """Whether its stretch is a picture reshaped, transposed and reshaped to a picture: what the step
+    onnx_convolve_shuffles takes."""
+    found = _stretch(view, operator)
+    touching = _touching(view, found)
+    kinds = sorted(one.type for one in touching)
+    ends = {index for one in touching for index in (*one.inputs[:1], *one.outputs)} - found
+    pictures = [view.graph.tensors[index] for index in ends if index >= 0]
+    taken = kinds == ["RESHAPE", "RESHAPE", "TRANSPOSE"] and len(pictures) == 2 and all(map(_is_picture, pictures))
+    return None if taken == told else Complaint("it is no shuffle of the channels or pixels of a picture")
+
+
+def _is_picture(tensor: TensorInfo) -> bool:
+    return len(tensor.shape) == _MOST and tensor.shape[0] == 1
+
+
+def _is_high(view: View, index: int) -> bool:
+    return index >= 0 and index not in view.constants and len(view.graph.tensors[index].shape) > _MOST
+
+
+def _stretch(view: View, operator: Operator) -> frozenset[int]:
+    """The tensors of many axes that the operator touches, and those that hang together with them."""
+    found: set[int] = set()
+    waiting = [index for index in (*operator.inputs, *operator.outputs) if _is_high(view, index)]
+    while waiting:
+        index = waiting.pop()
+        if index not in found:
+            found.add(index)
+            near = _touching(view, {index})
+            waiting += [each for one in near for each in (*one.inputs, *one.outputs) if _is_high(view, each)]
+    return frozenset(found)
+
+
+def _touching(view: View, tensors: frozenset[int] | set[int]) -> list[Operator]:
+    """The operators that make or read some tensors, each once."""
+    makers = [view.makers[index] for index in tensors if index in view.makers]
+    readers = [one for index in tensors for one in view.readers.get(index, ())]
+    return list({one.index: one for one in (*makers, *readers)}.values())
+
+
+def _is_lowered(view: View, operator: Operator) -> bool:
+    """Whether the step has a form of it: arithmetic of equal shapes, slices of one axis, one place of a gather."""
+    before, after = view.input(operator, 0), view.output(operator, 0)
+    if operator.type not in _LOWERED or before is None or after is None:
+        return False
+    if operator.type in _ARITHMETIC:
+        computed = [view.graph.tensors[index] for index in operator.inputs if index not in view.constants]
+        return all(one.shape == after.shape for one in computed)
+    if operator.type in _SLICES and len(before.shape) == len(after.shape):
+        return sum(a != b for a, b in zip(before.shape, after.shape, strict=True)) == 1
+    places = view.input(operator, 1)
+    return operator.type != "GATHER" or (places is not None and places.elements == 1)

@@ -67,6 +67,9 @@ ISSUE_31 = "google-coral/edgetpu issue 31: U-Net"
 BISENET = "google-coral/edgetpu issue 377: BiSeNetV2, compiler 15"
 FILES = "files before and after compiler 16, described and not here (YOLOv5, YOLOv8, LSTM and audio networks)"
 OLDER_FILES = "files before and after older compilers, described and not here"
+STYLE = "mistake0316/Google-Coral-Style-Transfer, dark_Decoder_edgetpu.log: decoder of [1,32,32,512], compiler 14.1"
+YOLOV9S = "dbro/frigate-detector-edgetpu-yolo9, README.md: YOLOv9-s, all of 334 operators at 320, all but 2 at 512"
+DENSE = "ricardodeazambuja/LibrEdgeTPU, docs/HARDWARE_ANALYSIS.md: Dense(N, N), compiler 16"
 
 #: (model, status, source).
 STATEMENTS: list[tuple[Callable[[], bytes], str, str]] = [
@@ -91,6 +94,16 @@ STATEMENTS: list[tuple[Callable[[], bytes], str, str]] = [
     (lambda: resized("RESIZE_BILINEAR", (1, 256, 256, 32), 512, 512), "limited", ISSUE_31),
     (lambda: resized("RESIZE_BILINEAR", (1, 64, 64, 32), 128, 128), "mapped", ISSUE_31),
     (lambda: resized("RESIZE_BILINEAR", (1, 8, 16, 128), 32, 64), "mapped", BISENET),
+    (lambda: resized("RESIZE_NEAREST_NEIGHBOR", (1, 32, 32, 256), 64, 64), "mapped", STYLE),
+    (lambda: resized("RESIZE_NEAREST_NEIGHBOR", (1, 64, 64, 128), 128, 128), "mapped", STYLE),
+    (lambda: resized("RESIZE_NEAREST_NEIGHBOR", (1, 128, 128, 64), 256, 256), "limited", STYLE),
+    (lambda: ops.reshaped((1, 40, 40, 64), (1, 1600, 64)), "mapped", YOLOV9S),
+    (lambda: joined([(1, 1600, 64), (1, 400, 64), (1, 100, 64)], 1), "mapped", YOLOV9S),
+    (lambda: ops.reshaped((1, 64, 64, 64), (1, 4096, 64)), "limited", YOLOV9S),
+    (lambda: joined([(1, 4096, 64), (1, 1024, 64), (1, 256, 64)], 1), "limited", YOLOV9S),
+    (lambda: ops.reshaped((1, 64, 64, 17), (1, 4096, 17)), "mapped", YOLOV9S),
+    (lambda: joined([(1, 4096, 17), (1, 1024, 17), (1, 256, 17)], 1), "mapped", YOLOV9S),
+    (lambda: dense(4096, 4096), "mapped", DENSE),
     (lambda: ops.transposed((1, 24, 24, 144)), "mapped", FILES),
     (lambda: ops.transposed((1, 20, 20, 144)), "mapped", FILES),
     (lambda: ops.transposed((1, 20, 20, 256)), "limited", FILES),

@@ -18,12 +18,14 @@ SIDE, CLASSES = 32, 5
 class Net:
     """A graph that grows node by node; each call returns the name of what the node gives."""
 
-    def __init__(self, opset: int = 17, *, computes_sizes: bool = False) -> None:
+    def __init__(self, opset: int = 17, *, computes_sizes: bool = False, noise: float = 0.0) -> None:
         self.opset = opset
+        self.noise = noise
         self.computes_sizes = computes_sizes
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self._draw = np.random.default_rng(5)
+        self._disturb = np.random.default_rng(6)
         self._count = 0
 
     def add(self, kind: str, *inputs: str | np.ndarray, outputs: int = 1, **attributes: Any) -> Any:
@@ -44,6 +46,7 @@ class Net:
     def conv(self, name: str, channels: int, inputs: int, side: int = 3, stride: int = 1, gain: float = 1.4) -> str:
         weights = self._draw.normal(0, gain / np.sqrt(inputs * side * side), (channels, inputs, side, side))
         bias = self._draw.normal(0, 0.1, channels)
+        weights += self._disturb.normal(0, self.noise * weights.std(), weights.shape) if self.noise else 0.0
         pads = [side // 2] * 4
         return str(
             self.add("Conv", name, weights.astype(np.float32), bias.astype(np.float32), strides=[stride] * 2, pads=pads)
@@ -132,6 +135,34 @@ def detector_with_nms() -> ModelProto:
     places = net.add("Slice", chosen, np.array([2]), np.array([3]), np.array([1]))
     flat = net.add("Reshape", boxes, np.array([-1, 4]))
     return net.model(chosen=chosen, boxes=net.add("GatherND", flat, places), scores=scores)
+
+
+def detections(opset: int = 17, *, padded: int | None = None, noise: float = 0.0) -> ModelProto:
+    """What NMS leaves: ``boxes`` [K, 4], ``scores`` [K] and ``labels`` [K], of another length for every picture. With
+    ``padded`` the best of them in one output ``detections`` [1, padded, 6], empty places zero but for a score of -1.
+    ``noise`` disturbs the weights, by this share of their own spread."""
+    net = Net(opset, noise=noise)
+    moves, sizes = _heads(net, 2, 0.5), _heads(net, 2, 0.5)
+    prior = anchors()[None]
+    centres = net.add("Add", net.add("Mul", moves, prior[..., 2:]), prior[..., :2])
+    halves = net.add("Mul", net.add("Exp", sizes), prior[..., 2:] / 2)
+    boxes = net.add("Concat", net.add("Sub", centres, halves), net.add("Add", centres, halves), axis=2)
+    scores = net.add("Transpose", net.add("Sigmoid", _heads(net, CLASSES, 1.5, -2.0)), perm=[0, 2, 1])
+    chosen = net.add("NonMaxSuppression", boxes, scores, np.array([8]), net.numbers(0.5), net.numbers(0.5))
+    labels = net.add("Gather", chosen, np.array(1), axis=1)
+    places = net.add("Gather", chosen, np.array(2), axis=1)
+    own = net.add("Gather", net.add("Reshape", boxes, np.array([-1, 4])), places)
+    best = net.add("GatherND", scores, chosen)
+    if padded is None:
+        return net.model(boxes=own, scores=best, labels=labels)
+    column, last = np.array([-1, 1]), net.add("Cast", labels, to=TensorProto.FLOAT)
+    rows = net.add("Concat", own, net.add("Reshape", best, column), net.add("Reshape", last, column), axis=1)
+    empty = np.zeros((padded, 6), np.float32)
+    empty[:, 4] = -1
+    filled = net.add("Concat", rows, empty, axis=0)
+    key = net.add("Gather", filled, np.array(4), axis=1)
+    _, order = net.add("TopK", key, np.array([padded]), outputs=2, axis=0)
+    return net.model(detections=net.add("Reshape", net.add("Gather", filled, order), np.array([1, padded, 6])))
 
 
 def detector_with_bins() -> ModelProto:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.checks.measurement import Measurement
+from edgekit.checks.records import compared_columns
 from edgekit.numerics.sqnr import decibels
 
 
@@ -21,25 +22,29 @@ class Compared:
     records: Path
     reference: Path
 
-    def outputs(self) -> list[tuple[str, float]]:
-        """(name, SQNR in dB over all samples) of each output."""
-        names = [output["name"] for output in json.loads((self.reference / "reference.json").read_text())["outputs"]]
-        signal, noise = self._sums()
-        return [
-            (name, decibels(float(signal[:, place].sum()), float(noise[:, place].sum())))
-            for place, name in enumerate(names)
-        ]
+    def outputs(self) -> list[dict[str, Any]]:
+        """{name, sqnr_db over all samples, or None where it was not compared} of each output; behind a selection, of
+        what is selected from, with {selected_from: true}."""
+        info = json.loads((self.reference / "reference.json").read_text())
+        signal, noise, compared = self._sums()
+        found = [{"name": output["name"], "sqnr_db": None} for output in info["outputs"] if output["file"] is None]
+        for place, column in enumerate(compared_columns(info)):
+            figure = decibels(float(signal[:, place].sum()), float(noise[:, place].sum())) if compared[place] else None
+            entry = {"selected_from": True} if column["entry"] else {}
+            found.append({"name": column["name"], "sqnr_db": figure, **entry})
+        return found
 
     def worst(self, ids: list[str] | None, count: int) -> list[dict[str, Any]]:
-        """The samples that differ most: {sample, sqnr_db of its worst output, same_decision or None}."""
-        signal, noise = self._sums()
+        """The samples that differ most: {sample, sqnr_db of its worst output or None, same_decision or None}."""
+        signal, noise, compared = self._sums()
         figures = [
-            min(decibels(float(s), float(n)) for s, n in zip(*row, strict=True))
-            for row in zip(signal, noise, strict=True)
+            min((decibels(float(s), float(n)) for s, n in zip(*row, strict=True)), default=None)
+            for row in zip(signal[:, compared], noise[:, compared], strict=True)
         ]
         with np.load(self.records / "records.npz", allow_pickle=False) as records:
             agreement = records.get("agreement")
-        order = sorted(range(len(figures)), key=lambda index: (figures[index], index))[:count]
+        shares = [0.0] * len(figures) if agreement is None else agreement.tolist()
+        order = sorted(range(len(figures)), key=lambda index: (figures[index] or 0.0, shares[index], index))[:count]
         return [
             {
                 "sample": ids[index] if ids else str(index),
@@ -49,6 +54,6 @@ class Compared:
             for index in order
         ]
 
-    def _sums(self) -> tuple[Any, Any]:
+    def _sums(self) -> tuple[Any, Any, Any]:
         with np.load(self.records / "records.npz", allow_pickle=False) as records:
-            return records["signal"], records["noise"]
+            return records["signal"], records["noise"], records["compared"]

@@ -42,9 +42,8 @@ def compute_reference(
     ones, or a list of synthetic ones.
 
     Returns:
-        {samples, outputs: [{name, file, shape, dtype}], sha256 (of the raw outputs), labelled, decides, chance (what
-        guessing or a constant answer scores, or None), chance_of (which of them), measurement: the source's own, as a
-        dict}; also written to ``out/reference.json``.
+        what ``ReferenceWriter.info`` says, and {labelled, chance (what guessing or a constant answer scores, or None),
+        chance_of (which of them), measurement: the source's own, as a dict}; also written to ``out/reference.json``.
 
     Raises:
         InputError: the outputs or labels do not fit the task, or an output is NaN or infinite.
@@ -56,15 +55,17 @@ def compute_reference(
     # One run beforehand: it tells the real shapes, and the runtime's first call is slower than the rest.
     first = walk.run_one(samples[0])
     judge = _make_task(task, samples)
-    fit_task(judge, {name: array.shape for name, array in first.items()}, samples)
-    records = Records(len(samples), len(first))
+    fit_task(judge, {name: array.shape for name, array in first.outputs.items()}, samples)
+    records = Records(len(samples))
     labels = _labels_of(samples)
-    with ReferenceWriter(out, len(samples), first) as writer:
+    with ReferenceWriter(
+        out, len(samples), first.outputs, first.entries, behind=walk.behind, varying=judge.varying
+    ) as writer:
         for seen in walk.run_all(samples, progress):
-            for name, array in seen.outputs.items():
+            for name, array in (*seen.outputs.items(), *seen.entries.items()):
                 _refuse_nonfinite(name, array, _name_of(samples, seen.index))
             decision = judge.decide(seen.outputs)
-            writer.append(seen.outputs, decision)
+            writer.append(seen.outputs, seen.entries, decision)
             records.seconds[seen.index] = seen.seconds
             if decision is not None:
                 records.add_decision(seen.index, decision)
@@ -101,9 +102,10 @@ def measure(
 ) -> Measurement:
     """Run an artifact over the samples that ``reference`` (a folder of ``compute_reference``) was made on, and compare.
 
-    Per-sample figures go to ``out/records.npz``. ``seed`` is the bootstrap's; ``simulated`` says that this runtime is
-    not the device's own. An output that is NaN or infinite counts as wrong, agrees with nothing and gives the lowest
-    SQNR.
+    Outputs are compared number by number, but for those behind a selection (NMS, TopK), in whose place stands what is
+    selected from: see ``checks.records``. Per-sample figures go to ``out/records.npz``. ``seed`` is the bootstrap's;
+    ``simulated`` says that this runtime is not the device's own. An output that is NaN or infinite counts as wrong,
+    agrees with nothing and gives the lowest SQNR.
 
     Raises:
         InputError: other samples than the reference's.
@@ -118,11 +120,11 @@ def measure(
     fit_task(judge, known.shapes(), samples)
     walk = Walk(artifact, threads)
     walk.run_one(samples[0])
-    records = Records(len(samples), len(known.names))
+    records = Records(len(samples), len(known.columns))
     records.compared = True
     labels = _labels_of(samples)
     decides = bool(known.info["decides"])
-    comparer = Comparer(known, records, judge)
+    comparer = Comparer(known, records, judge, walk.behind)
     for seen in walk.run_all(samples, progress):
         records.seconds[seen.index] = seen.seconds
         decision = judge.decide(seen.outputs)
@@ -256,5 +258,5 @@ def _agreement(shares: np.ndarray, task: Task, seed: int) -> tuple[float, Interv
 
 
 def _worst_sqnr(records: Records) -> float | None:
-    signal, noise = records.signal.sum(axis=0), records.noise.sum(axis=0)
+    signal, noise = (figures[:, records.columns].sum(axis=0) for figures in (records.signal, records.noise))
     return min((decibels(float(s), float(n)) for s, n in zip(signal, noise, strict=True)), default=None)

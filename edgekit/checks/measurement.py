@@ -8,7 +8,7 @@ from typing import Any
 Interval = tuple[float, float]
 
 #: Of what a measurement says: it enters its key, so that one which an older edgekit kept is taken anew.
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """What a measurement keeps of each sample, and the raw outputs of the source model, on disk.
 
 A reference folder holds ``reference.json``, ``output_K.npy`` (one row per sample: the source's output K, real numbers),
-``decisions.npy`` where the task decides, and ``records.npz``. A measurement's folder holds ``records.npz`` alone:
+``entry_K.npy`` (what it selects from), ``decisions.npy`` where the task decides, and ``records.npz``. What has another
+size on every sample, or comes from a selection whose entries are known, is not kept and not compared number by number.
+The *columns* of a comparison are the outputs that are kept and the entries, in that order. A measurement's folder holds
+``records.npz`` alone:
 
     seconds (samples)                    in the runtime's call
     scores (samples, columns)            against the label, where there are labels
     agreement (samples)                  0..1, where the task decides           (not of the source)
-    signal, noise (samples, outputs)     sums of reference^2, (reference - x)^2 (not of the source)
+    signal, noise (samples, columns)     sums of reference^2, (reference - x)^2 (not of the source)
+    compared (columns)                   whether the artifact's could be held against the source's (not of the source)
     decisions (samples)                  where a sample has one
     nonfinite (samples)                  whether an output held NaN or infinity
 """
@@ -15,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -23,8 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.datasets.rows import RowReader, RowWriter
-from edgekit.errors import InputError, StepError
+from edgekit.datasets.rows import RaggedReader, RaggedWriter, RowReader, RowWriter, offsets_of
+from edgekit.errors import InputError
 
 REFERENCE = "reference.json"
 RECORDS = "records.npz"
@@ -34,10 +38,11 @@ DECISIONS = "decisions.npy"
 class Records:
     """Per-sample figures, gathered in arrays of fixed size."""
 
-    def __init__(self, samples: int, outputs: int) -> None:
+    def __init__(self, samples: int, columns: int = 0) -> None:
         self.seconds = np.zeros(samples)
-        self.signal = np.zeros((samples, outputs))
-        self.noise = np.zeros((samples, outputs))
+        self.signal = np.zeros((samples, columns))
+        self.noise = np.zeros((samples, columns))
+        self.columns = np.ones(columns, bool)
         self.agreement = np.zeros(samples)
         self.nonfinite = np.zeros(samples, bool)
         self.scores: np.ndarray | None = None
@@ -68,7 +73,7 @@ class Records:
         if self.decisions is not None:
             arrays["decisions"] = self.decisions
         if self.compared:
-            arrays |= {"signal": self.signal, "noise": self.noise}
+            arrays |= {"signal": self.signal, "noise": self.noise, "compared": self.columns}
             if decides:
                 arrays["agreement"] = self.agreement
         np.savez(folder / RECORDS, allow_pickle=False, **arrays)
@@ -77,22 +82,37 @@ class Records:
 class ReferenceWriter:
     """Writes the source model's outputs and decisions, one sample after the other, in a ``with`` block.
 
-    ``first`` are its outputs on some sample, which tell their names, shapes and types.
+    ``outputs`` and ``entries`` are those of some sample, which tell their names, shapes and types; outputs ``behind``
+    a selection are not kept. ``varying``: decisions have another length on every sample.
     """
 
-    def __init__(self, folder: Path, samples: int, first: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        samples: int,
+        outputs: Mapping[str, np.ndarray],
+        entries: Mapping[str, np.ndarray],
+        *,
+        behind: Collection[str] = (),
+        varying: bool = False,
+    ) -> None:
         self._folder = folder
         self._samples = samples
-        self._first = first
-        self._files = {name: f"output_{place}.npy" for place, name in enumerate(first)}
+        self._varying = varying
+        self._outputs = {name: _Kept(array) for name, array in outputs.items()}
+        self._entries = {name: _Kept(array) for name, array in entries.items()}
+        for name in behind:
+            self._outputs[name].varies = True
         self._open = ExitStack()
-        self._rows: dict[str, RowWriter] = {}
-        self._decisions: RowWriter | None = None
+        self._decisions: RowWriter | RaggedWriter | None = None
         self._digest = hashlib.sha256()
 
     def __enter__(self) -> ReferenceWriter:
-        for name, file in self._files.items():
-            self._rows[name] = self._open.enter_context(RowWriter(self._folder / file, self._samples))
+        for kind, group in (("output", self._outputs), ("entry", self._entries)):
+            for place, kept in enumerate(group.values()):
+                if not kept.varies:
+                    path = self._folder / f"{kind}_{place}.npy"
+                    kept.rows = self._open.enter_context(RowWriter(path, self._samples))
         return self
 
     def __exit__(
@@ -102,40 +122,61 @@ class ReferenceWriter:
 
     @property
     def decides(self) -> bool:
-        """Whether the task had a decision on any sample."""
+        """Whether the task had a decision on any sample; a list of nothing on all of them is none."""
+        if isinstance(self._decisions, RaggedWriter):
+            return self._decisions.rows > 0
         return self._decisions is not None
 
-    def append(self, outputs: Mapping[str, np.ndarray], decision: np.ndarray | None) -> None:
-        """The next sample's.
-
-        Raises:
-            StepError: an output has another shape or type than the first one's.
-        """
-        for name, array in outputs.items():
-            try:
-                self._rows[name].append(array)
-            except ValueError as error:
-                raise StepError(
-                    f"the source model's output `{name}` changes from sample to sample: {error}",
-                    where=name,
-                    remedy="only outputs of one size can be compared: make the files with --no-eval, or give a model "
-                    "that ends before it selects (NMS)",
-                    code="outputs_differ",
-                ) from error
-            self._digest.update(np.ascontiguousarray(array).data)
+    def append(
+        self, outputs: Mapping[str, np.ndarray], entries: Mapping[str, np.ndarray], decision: np.ndarray | None
+    ) -> None:
+        """The next sample's."""
+        for group, arrays in ((self._outputs, outputs), (self._entries, entries)):
+            for name, array in arrays.items():
+                group[name].append(array)
+                self._digest.update(np.ascontiguousarray(array).data)
         if decision is not None:
             if self._decisions is None:
-                self._decisions = self._open.enter_context(RowWriter(self._folder / DECISIONS, self._samples))
+                path = self._folder / DECISIONS
+                self._decisions = RaggedWriter(path) if self._varying else RowWriter(path, self._samples)
+                self._open.enter_context(self._decisions)
             self._decisions.append(decision)
 
     def info(self) -> dict[str, Any]:
-        """{samples, outputs: [{name, file, shape, dtype}], sha256 of the raw outputs, decides}."""
-        outputs = [
-            {"name": name, "file": file, "shape": list(self._first[name].shape), "dtype": str(self._first[name].dtype)}
-            for name, file in self._files.items()
-        ]
-        digest = self._digest.hexdigest()
-        return {"samples": self._samples, "outputs": outputs, "sha256": digest, "decides": self.decides}
+        """{samples, outputs and entries: [{name, file (None where it is not compared), shape (with None for a size that
+        changes), dtype}], sha256 of all of them, decides}."""
+        told = {
+            kind: [kept.info(name) for name, kept in group.items()]
+            for kind, group in (("outputs", self._outputs), ("entries", self._entries))
+        }
+        return {"samples": self._samples, **told, "sha256": self._digest.hexdigest(), "decides": self.decides}
+
+
+class _Kept:
+    """An output, or an entry, of the source model: its rows as long as all have one size."""
+
+    def __init__(self, first: np.ndarray) -> None:
+        self.rows: RowWriter | None = None
+        self.varies = first.size == 0
+        self._shape: tuple[int | None, ...] = first.shape
+        self._dtype = first.dtype
+
+    def append(self, array: np.ndarray) -> None:
+        if array.shape != self._shape:
+            same = len(array.shape) == len(self._shape)
+            pairs = zip(self._shape, array.shape, strict=False)
+            self._shape = tuple(a if a == b else None for a, b in pairs) if same else (None,)
+            self.varies = True
+        if self.varies and self.rows is not None:
+            self.rows.close()
+            self.rows.path.unlink()
+            self.rows = None
+        if self.rows is not None:
+            self.rows.append(array)
+
+    def info(self, name: str) -> dict[str, Any]:
+        file = None if self.rows is None else self.rows.path.name
+        return {"name": name, "file": file, "shape": list(self._shape), "dtype": str(self._dtype)}
 
 
 class Reference:
@@ -148,19 +189,27 @@ class Reference:
                 self.scores: np.ndarray | None = records.get("scores")
         except (OSError, ValueError) as error:
             raise InputError(f"no outputs of the source model in {folder}: {error}", where=str(folder)) from error
-        self.names: list[str] = [output["name"] for output in self.info["outputs"]]
-        self._rows = {output["name"]: RowReader(folder / output["file"]) for output in self.info["outputs"]}
+        self.columns = compared_columns(self.info)
+        self._rows = [RowReader(folder / column["file"]) for column in self.columns]
         decisions = folder / DECISIONS
-        self._decisions = RowReader(decisions) if decisions.exists() else None
+        self._decisions: RowReader | RaggedReader | None = None
+        if decisions.exists():
+            self._decisions = RaggedReader(decisions) if offsets_of(decisions).exists() else RowReader(decisions)
 
     def __len__(self) -> int:
         return int(self.info["samples"])
 
     def shapes(self) -> dict[str, tuple[int | None, ...]]:
-        """{source output name: shape}, the batch axis included."""
+        """{source output name: shape}, the batch axis included; a size that changes is None."""
         return {output["name"]: tuple(output["shape"]) for output in self.info["outputs"]}
 
-    def read(self, start: int, stop: int) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-        """(outputs by name, decisions) of the samples from ``start`` up to ``stop``, which are the first axis."""
-        outputs = {name: rows.read(start, stop) for name, rows in self._rows.items()}
-        return outputs, None if self._decisions is None else self._decisions.read(start, stop)
+    def read(self, start: int, stop: int) -> tuple[list[np.ndarray], Sequence[np.ndarray] | np.ndarray | None]:
+        """(each column, decisions) of the samples from ``start`` up to ``stop``, which are the first axis."""
+        columns = [rows.read(start, stop) for rows in self._rows]
+        return columns, None if self._decisions is None else self._decisions.read(start, stop)
+
+
+def compared_columns(info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The columns of ``reference.json``: {name, file, shape, dtype, entry: whether it is one}."""
+    told = ((info["outputs"], False), (info["entries"], True))
+    return [{**each, "entry": entry} for group, entry in told for each in group if each["file"] is not None]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from edgekit.artifact import Artifact
 from edgekit.checks.feeding import SampleSequence, make_feed
 from edgekit.errors import EdgekitError, InputError, StepError
 from edgekit.formats import FORMATS
-from edgekit.formats.runner import collect, feed, open_tail
+from edgekit.formats.runner import collect, feed, open_tail, read_entries
 
+Given = TypeVar("Given")
 Progress = Callable[[int, int], None]
 _PROGRESS_EVERY_SECONDS = 0.1
 #: The kinds of NumPy types that hold text: ONNX Runtime's objects, bytes, str.
@@ -32,6 +34,8 @@ class Seen:
     index: int
     outputs: dict[str, np.ndarray]
     seconds: float
+    #: What the model selects from at its end, by the tensors' own names: see ``formats.onnx_selection``.
+    entries: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Walk:
@@ -43,13 +47,19 @@ class Walk:
             raise StepError(f"no runtime for {artifact.format} files is on this machine", code="no_runtime")
         self.artifact = artifact
         self.runtime = f"{known.runtime} {_version(known.runtime)}"
-        self._session = known.open(artifact, threads)
+        self._watched = known.open_watched(artifact, threads)
         self._tail = open_tail(artifact.tail, threads)
         if self._tail is not None:
             self.runtime += f", then {self._tail.runtime}"
 
-    def run_one(self, sample: Mapping[str, np.ndarray], name: str = "0") -> dict[str, np.ndarray]:
-        """The outputs for one sample.
+    @property
+    def behind(self) -> frozenset[str]:
+        """The outputs, by the source's names, that come from what the model selects at its end."""
+        watched = self._watched if self._tail is None else self._tail.watched
+        return frozenset(tensor.source_name for tensor in self.artifact.outputs if tensor.name in watched.behind)
+
+    def run_one(self, sample: Mapping[str, np.ndarray], name: str = "0") -> Seen:
+        """What one sample comes to.
 
         Raises:
             InputError: an input or output is no array of numbers (ONNX has texts, sequences and maps too).
@@ -58,27 +68,24 @@ class Walk:
         for tensor in self.artifact.io.inputs:
             if tensor.dtype == "object":
                 raise self._no_numbers("input", tensor.name, "text")
-        outputs, _ = self._run(feed(self.artifact.io, sample), name, check=True)
-        return outputs
+        return self._run(feed(self.artifact.io, sample), name, 0, check=True)
 
     def run_all(self, samples: SampleSequence, progress: Progress) -> Iterator[Seen]:
         """All samples in order; one that cannot be read, or does not run, is raised in its place."""
         read, count = make_feed(self.artifact.io, samples), len(samples)
         last = 0.0
         for index in range(count):
-            outputs, seconds = self._run(read(index), str(index))
+            seen = self._run(read(index), str(index), index)
             now = time.perf_counter()
-            yield Seen(index, outputs, seconds)
+            yield seen
             if now - last >= _PROGRESS_EVERY_SECONDS or index + 1 == count:
                 last = now
                 progress(index + 1, count)
 
-    def _run(
-        self, feeds: Mapping[str, np.ndarray], name: str, *, check: bool = False
-    ) -> tuple[dict[str, np.ndarray], float]:
-        """(the source's outputs, seconds in the runtime and in the tail). ``check``: whether they are numbers."""
+    def _run(self, feeds: Mapping[str, np.ndarray], name: str, index: int, *, check: bool = False) -> Seen:
+        """``check``: whether the outputs are numbers. Seconds are those in the runtime and in the tail."""
         started = time.perf_counter()
-        results = self._call(self._session.run, feeds, name)
+        results = self._call(self._watched.session.run, feeds, name)
         seconds = time.perf_counter() - started
         for own, array in results.items() if check else ():
             if not isinstance(array, np.ndarray):
@@ -86,11 +93,11 @@ class Walk:
             if array.dtype.kind in TEXT:
                 raise self._no_numbers("output", own, "text")
         outputs = collect(self.artifact.io, results)
-        if self._tail is not None:
-            started = time.perf_counter()
-            outputs = self._call(self._tail.run, outputs, name)
-            seconds += time.perf_counter() - started
-        return outputs, seconds
+        if self._tail is None:
+            return Seen(index, outputs, seconds, read_entries(self._watched, results))
+        started = time.perf_counter()
+        outputs, entries = self._call(self._tail.run_watched, outputs, name)
+        return Seen(index, outputs, seconds + time.perf_counter() - started, entries)
 
     def _no_numbers(self, kind: str, name: str, what: str) -> InputError:
         return InputError(
@@ -101,11 +108,8 @@ class Walk:
         )
 
     def _call(
-        self,
-        run: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]],
-        feeds: Mapping[str, np.ndarray],
-        name: str,
-    ) -> dict[str, np.ndarray]:
+        self, run: Callable[[Mapping[str, np.ndarray]], Given], feeds: Mapping[str, np.ndarray], name: str
+    ) -> Given:
         try:
             return run(feeds)
         except EdgekitError:

@@ -177,7 +177,7 @@ def compare(
         answer_json(document)
     else:
         answer(comparison_text(document))
-        if samples.info is None and document["sqnr_db"] < FAR_DB:
+        if samples.info is None and (document["sqnr_db"] or FAR_DB) < FAR_DB:
             note("random samples say little of a quantized model, whose ranges fit real ones: give --data, or --recipe")
     for remark in filter(None, dict.fromkeys(remarks)):
         note(remark)
@@ -330,7 +330,7 @@ def comparison(
         "sqnr_db": compared.measurement.sqnr_db,
         "drop_points": compared.measurement.drop_points,
         "drop_points_interval": compared.measurement.drop_points_interval,
-        "outputs": [{"name": name, "sqnr_db": figure} for name, figure in compared.outputs()],
+        "outputs": compared.outputs(),
         "worst": compared.worst(ids, WORST),
     }
 

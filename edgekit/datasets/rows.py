@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -140,3 +141,78 @@ class RowReader:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[index] for index in range(self._count))
+
+
+class RaggedWriter:
+    """Writes arrays whose first axis has another length for every one of them: the rows of all in ``path``, where each
+    ends in ``offsets_of(path)``; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: BinaryIO = path.open("wb")
+        self._ends = [0]
+        self._first: np.ndarray | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many were written, of all arrays."""
+        return self._ends[-1]
+
+    def append(self, array: np.ndarray) -> None:
+        """Write one array.
+
+        Raises:
+            ValueError: its rows are of another shape or type than the first one's.
+        """
+        if self._first is None:
+            self._first = array[:0]
+            self._write_header()
+        if array.shape[1:] != self._first.shape[1:] or array.dtype != self._first.dtype:
+            raise ValueError(f"rows are {array.dtype} {array.shape[1:]}, the first were {self._first.dtype}")
+        self._file.write(np.ascontiguousarray(array).data)
+        self._ends.append(self.rows + len(array))
+
+    def _write_header(self) -> None:
+        """The same number of bytes for every number of rows: format 1.0 pads the header for a first axis that grows."""
+        assert self._first is not None
+        header = {
+            "descr": np.lib.format.dtype_to_descr(self._first.dtype),
+            "fortran_order": False,
+            "shape": (self.rows, *self._first.shape[1:]),
+        }
+        self._file.seek(0)
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def close(self) -> None:
+        """Write how many rows there are, and where each array ends."""
+        if self._first is not None:
+            self._write_header()
+            np.save(offsets_of(self.path), np.array(self._ends, np.int64))
+        self._file.close()
+
+    def __enter__(self) -> RaggedWriter:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class RaggedReader:
+    """The arrays that a ``RaggedWriter`` wrote, read from disk as they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._rows = RowReader(path)
+        self._ends = RowReader(offsets_of(path))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def read(self, start: int, stop: int) -> list[np.ndarray]:
+        """The arrays from ``start`` up to ``stop``."""
+        ends = self._ends.read(start, stop + 1)
+        return [self._rows.read(int(low), int(high)) for low, high in pairwise(ends)]
+
+
+def offsets_of(path: Path) -> Path:
+    """The file that says where each array in ``path`` ends."""
+    return path.with_name(f"{path.stem}_offsets.npy")

@@ -34,6 +34,16 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True)
+class Watched:
+    """A session whose results also hold ``entries``: {name in the results: tensor that the model selects from}. Its
+    outputs ``behind`` that selection change their size or order with the last digit of a number, the entries do not."""
+
+    session: Session
+    entries: Mapping[str, str] = field(default_factory=dict)
+    behind: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Declared:
     """What a recipe says of the source model's inputs, where its file does not: {name: shape}, {name: layout}. A shape
     under the name ONLY is that of the model's only input, whatever it is called."""
@@ -83,6 +93,10 @@ class Format:
             StepError: the runtime refuses the file.
         """
         raise NotImplementedError
+
+    def open_watched(self, artifact: Artifact, threads: int) -> Watched:
+        """Load it so that it also gives what it selects from (NMS, TopK), where the format can tell."""
+        return Watched(self.open(artifact, threads))
 
     def find_nan(self, artifact: Artifact) -> str | None:
         """The name of the first constant that holds NaN or infinity, or None."""

@@ -7,10 +7,11 @@ from typing import Any
 
 from edgekit.artifact import IO, Artifact, Build, Tensor
 from edgekit.errors import InputError
-from edgekit.formats import Declared, Format, Session, format_
+from edgekit.formats import Declared, Format, Session, Watched, format_
 from edgekit.formats.constants import is_broken
 from edgekit.formats.declared import declare_inputs
 from edgekit.formats.onnx_file import all_tensors, external_files, graph_inputs, looks_like_onnx, opset_of, read_model
+from edgekit.formats.onnx_selection import open_watched
 from edgekit.formats.onnx_session import OnnxSession, newest_opset, open_session, refuse_version
 from edgekit.formats.onnx_sizes import fix_inputs, has_free_inputs
 from edgekit.graph import Graph
@@ -54,6 +55,9 @@ class Onnx(Format):
 
     def open(self, artifact: Artifact, threads: int) -> Session:
         return OnnxSession(open_session(artifact.path, threads))
+
+    def open_watched(self, artifact: Artifact, threads: int) -> Watched:
+        return open_watched(read_model(artifact.path), open_session(artifact.path, threads), threads)
 
     def find_nan(self, artifact: Artifact) -> str | None:
         from onnx import numpy_helper

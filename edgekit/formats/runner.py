@@ -12,7 +12,7 @@ import numpy as np
 
 from edgekit.artifact import IO, Artifact, Tail, Tensor
 from edgekit.errors import AbsentError, InputError
-from edgekit.formats import AGAIN, FORMATS, Session
+from edgekit.formats import AGAIN, FORMATS, Session, Watched
 from edgekit.numerics.affine import dequantize, quantize
 
 
@@ -33,15 +33,20 @@ class Runner:
 class TailSession:
     """The tail of an artifact in ONNX Runtime, on this machine's CPU. ``runtime`` is ``onnxruntime VERSION``."""
 
-    def __init__(self, session: Session, io: IO) -> None:
-        self._session = session
+    def __init__(self, watched: Watched, io: IO) -> None:
+        self.watched = watched
         self._io = io
         self.runtime = f"onnxruntime {metadata.version('onnxruntime')}"
 
     def run(self, results: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """{source output name: array} for {source_name of the artifact's output: real-valued array}."""
+        return self.run_watched(results)[0]
+
+    def run_watched(self, results: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """(what ``run`` gives, what the tail selects from)."""
         feeds = {name: np.ascontiguousarray(array) for name, array in feed(self._io, results).items()}
-        return collect(self._io, self._session.run(feeds))
+        found = self.watched.session.run(feeds)
+        return collect(self._io, found), read_entries(self.watched, found)
 
 
 def open_runner(artifact: Artifact, threads: int) -> Runner:
@@ -65,9 +70,11 @@ def open_tail(tail: Tail | None, threads: int) -> TailSession | None:
             remedy="pip install 'edgekit-ml[onnx]'",
             code="package_absent",
         )
-    from edgekit.formats.onnx_session import OnnxSession, open_session
+    from edgekit.formats.onnx_selection import open_watched
+    from edgekit.formats.onnx_session import open_session
 
-    session = open_session(read_tail_file(tail), threads)
+    content = read_tail_file(tail)
+    session = open_session(content, threads)
     own = ({value.name for value in session.get_inputs()}, {value.name for value in session.get_outputs()})
     told = tuple({tensor.name for tensor in tensors} for tensors in (tail.io.inputs, tail.io.outputs))
     if own != told:
@@ -78,7 +85,9 @@ def open_tail(tail: Tail | None, threads: int) -> TailSession | None:
             remedy=AGAIN,
             code="tail_differs",
         )
-    return TailSession(OnnxSession(session), tail.io)
+    import onnx
+
+    return TailSession(open_watched(onnx.load_model_from_string(content), session, threads), tail.io)
 
 
 def read_tail_file(tail: Tail) -> bytes:
@@ -104,6 +113,11 @@ def read_tail_file(tail: Tail) -> bytes:
             code="tail_changed",
         )
     return content
+
+
+def read_entries(watched: Watched, results: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """{tensor that a model selects from: array} of what its session gave."""
+    return {name: results[given] for given, name in watched.entries.items()}
 
 
 def _listed(names: set[str]) -> str:

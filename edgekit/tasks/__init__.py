@@ -30,7 +30,7 @@ class Task:
     ``metric`` is the name of its figure. ``share``: the figure is a share (0..1), read as per cent, and a drop of it is
     in points (0.01); else it has a unit of its own, and so has the drop. ``proportion``: each sample's score is 0 or 1,
     so that the value's interval is Wilson's. ``single``: a sample has one decision, so that agreement is a proportion
-    too.
+    too. ``varying``: a decision is an array whose first axis has another length for every sample (detections).
     """
 
     name: ClassVar[str]
@@ -39,6 +39,7 @@ class Task:
     proportion: ClassVar[bool]
     options_model: ClassVar[type[TaskOptions]]
     single: ClassVar[bool] = True
+    varying: ClassVar[bool] = False
 
     def __init__(self, options: Any, classes: Sequence[str] | None) -> None:
         self.options = options
@@ -59,9 +60,10 @@ class Task:
         """
 
     def decide(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray | None:
-        """The decision of one sample as an array of integers (a class index, a label map); None if the task has none.
+        """The decision of one sample as an array of integers (a class index, a label map) or, where it is ``varying``,
+        of numbers; None if the task has none.
 
-        Where an output is not a number there is no decision to speak of: -1, which agrees with nothing."""
+        Where an output is not a number there is no decision to speak of: -1 (NaN), which agrees with nothing."""
         return None
 
     def agree(self, decision: np.ndarray, reference: np.ndarray) -> float:

@@ -29,10 +29,10 @@ def source() -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def reference(tmp_path: Path, source: dict[str, np.ndarray]) -> Reference:
-    with ReferenceWriter(tmp_path, COUNT, {name: rows[0] for name, rows in source.items()}) as writer:
+    with ReferenceWriter(tmp_path, COUNT, {name: rows[0] for name, rows in source.items()}, {}) as writer:
         for index in range(COUNT):
             row = {name: rows[index] for name, rows in source.items()}
-            writer.append(row, np.asarray(row["scores"].argmax(), np.int64))
+            writer.append(row, {}, np.asarray(row["scores"].argmax(), np.int64))
     (tmp_path / "reference.json").write_text(json.dumps(writer.info()))
     Records(COUNT, 2).save(tmp_path, decides=True)
     return Reference(tmp_path)

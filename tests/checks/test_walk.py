@@ -33,7 +33,7 @@ def test_every_sample_once_and_in_order(source: Artifact, threads: int) -> None:
     seen = list(walk.run_all(samples, lambda done, total: None))
     assert [one.index for one in seen] == samples.read == list(range(30))
     for one in seen:
-        alone = walk.run_one(Samples(30)[one.index])
+        alone = walk.run_one(Samples(30)[one.index]).outputs
         np.testing.assert_array_equal(one.outputs["scores"], alone["scores"])
         assert one.seconds > 0
 

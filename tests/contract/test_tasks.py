@@ -12,6 +12,7 @@ from edgekit.tasks import Task, make_task
 OUTPUTS = {
     "scores": {"scores": (1, 10)},
     "map": {"map": (1, 5, 6, 8)},
+    "detections": {"detections": (1, 12, 6)},
     "boxes and scores": {"boxes": (1, 12, 4), "scores": (1, 12, 5)},
     "sequence": {"sequence": (1, 7, 16)},
     "picture": {"picture": (1, 3, 6, 8)},
@@ -45,7 +46,7 @@ def test_decisions(task_name: str) -> None:
         decision = judge.decide(outputs)
         if decision is None:
             continue
-        assert decision.dtype.kind in "iu"
+        assert decision.dtype.kind in ("f" if judge.varying else "iu")
         assert np.array_equal(decision, judge.decide({key: value.copy() for key, value in outputs.items()}))
         assert judge.agree(decision, decision) == 1.0
         broken = judge.decide({key: np.full_like(value, np.nan) for key, value in outputs.items()})

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit.datasets.rows import RowReader, RowWriter
+from edgekit.datasets.rows import RaggedReader, RaggedWriter, RowReader, RowWriter, offsets_of
 from edgekit.errors import InputError
 
 
@@ -68,3 +68,31 @@ def test_a_file_that_is_cut_short_while_it_is_read(tmp_path: Path) -> None:
     assert reader[3].shape == (100,)
     with pytest.raises(InputError, match="cut short while"):
         reader[9]
+
+
+def test_arrays_of_other_lengths(tmp_path: Path) -> None:
+    """All rows in one plain .npy, and where each array ends in another."""
+    path = tmp_path / "lists.npy"
+    draw = np.random.default_rng(0)
+    arrays = [draw.normal(size=(length, 6)) for length in (0, 3, 0, 0, 1200, 1)]
+    with RaggedWriter(path) as writer:
+        for array in arrays:
+            writer.append(array)
+        assert writer.rows == 1204
+    np.testing.assert_array_equal(np.load(path, allow_pickle=False), np.concatenate(arrays))
+    assert np.load(offsets_of(path)).tolist() == [0, 0, 3, 3, 3, 1203, 1204]
+    reader = RaggedReader(path)
+    assert len(reader) == 6
+    for start, stop in ((0, 6), (0, 1), (4, 6), (2, 4), (3, 3)):
+        found = reader.read(start, stop)
+        assert len(found) == stop - start
+        for own, array in zip(found, arrays[start:stop], strict=True):
+            np.testing.assert_array_equal(own, array)
+
+
+def test_rows_of_one_shape_only(tmp_path: Path) -> None:
+    with RaggedWriter(tmp_path / "lists.npy") as writer:
+        writer.append(np.zeros((0, 6)))
+        for other in (np.zeros((2, 5)), np.zeros((2, 6), np.float32)):
+            with pytest.raises(ValueError, match="the first were"):
+                writer.append(other)

@@ -152,3 +152,12 @@ def squeezed(shape: tuple[int, ...], axes: list[int], output: tuple[int, ...]) -
 
 def paired(kind: str, shape: tuple[int, ...]) -> bytes:
     return single(kind, [shape, shape], shape)
+
+
+def custom(name: str, shape: tuple[int, ...], *, out: str = "int8") -> bytes:
+    """A LOGISTIC, and a custom operator that reads it."""
+    model = models.Builder()
+    x = model.add("LOGISTIC", [model.input("x", shape, "int8")], shape, dtype="int8")
+    y = model.add("CUSTOM", [x], shape, dtype=out)
+    model.model.operatorCodes[-1].customCode = name.encode()
+    return model.finish([y])

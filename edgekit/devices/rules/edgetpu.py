@@ -64,7 +64,7 @@ def predict(graph: Graph) -> Placement:
         transposes=sum(1 for operator in graph.operators if operator.type in _LAYOUT_ONLY),
         memory=predict_memory(graph, region),
         violations=violations,
-        notes=(*_notes(graph), *_doubts(graph, flags, region, table)),
+        notes=(*_notes(graph, table), *_doubts(graph, flags, region, table)),
     )
 
 
@@ -198,6 +198,12 @@ def _unknown_operators(view: View, table: Table) -> list[Violation]:
             )
             source = "google-coral/edgetpu issue 718"
             found.append(Violation("select_operator", message, table.words("select_operator"), source))
+        elif not table.parses(name):
+            message = (
+                f"{name} (operator {operator.index}) is a custom operator, none of the compiler's TensorFlow Lite: "
+            )
+            message += f"{table.failures['custom_operator']}: {name}."
+            found.append(Violation("custom_operator", message, table.words("custom_operator"), table.custom.source))
     return found
 
 
@@ -235,10 +241,12 @@ def _dynamic_tensors(graph: Graph, table: Table) -> list[Violation]:
     return found
 
 
-def _notes(graph: Graph) -> tuple[str, ...]:
+def _notes(graph: Graph, table: Table) -> tuple[str, ...]:
     notes = ["whether the activations fit on the chip, and what is left there for parameters, only the compiler knows"]
     if any(graph.tensors[index].shape[:1] == (None,) for index in graph.inputs):
         notes.append("the free batch is taken as 1, as the file stores it")
+    types = {operator.type for operator in graph.operators}
+    notes += [f"{name}: {text}" for name, text in table.custom.told.items() if name in types]
     return tuple(notes)
 
 

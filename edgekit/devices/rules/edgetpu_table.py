@@ -48,6 +48,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class CustomOperators:
+    """``registered``: what the compiler's TensorFlow Lite has; ``told``: {another one: what is known of it}."""
+
+    source: str
+    registered: frozenset[str]
+    told: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Table:
     """``statuses`` and ``failures`` are the compiler's own words. ``refusals_seen``: which of the refused operators
     were seen or reported so, and where; ``refusal_inferred``: why the others are taken for it ("any", and by type)."""
@@ -63,6 +72,7 @@ class Table:
     refusals_seen: dict[str, str]
     refusal_inferred: dict[str, str]
     newer: frozenset[str]
+    custom: CustomOperators
     dynamic_unless_constant: dict[str, tuple[int, ...]]
     remedies: dict[str, Remedies]
     sources: dict[str, str] = field(default_factory=dict)
@@ -75,6 +85,11 @@ class Table:
         """What to do about a cause that strikes the whole model."""
         remedies = self.remedies[cause]
         return remedies.get(type_, remedies["any"])[0].text
+
+    def parses(self, type_: str) -> bool:
+        """Whether a model with this operator is read at all, in some version."""
+        builtin = type_ in self.rows or type_ in self.refused
+        return builtin or type_ in self.custom.registered or type_ in self.custom.told
 
     def doubt(self, type_: str) -> str | None:
         """Why an operator that is in no row is taken for refused, where nothing shows it."""
@@ -107,10 +122,15 @@ def load_table() -> Table:
         refusals_seen={name: sources.get(seen, seen) for name, seen in stored["refusals_seen"].items()},
         refusal_inferred=stored["refusal_inferred"],
         newer=frozenset(stored["newer"]),
+        custom=_read_custom(stored["custom_operators"]),
         dynamic_unless_constant={name: tuple(places) for name, places in stored["dynamic_unless_constant"].items()},
         remedies={cause: _read_remedies(told) for cause, told in stored["remedies"].items()},
         sources=sources,
     )
+
+
+def _read_custom(stored: dict[str, Any]) -> CustomOperators:
+    return CustomOperators(stored["source"], frozenset(stored["registered"]), stored["told"])
 
 
 def _read_remedies(told: Any) -> Remedies:

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from edgekit.devices.edgetpu_compiler import placement_from_report
 from edgekit.devices.edgetpu_report import Report, parse_report
@@ -385,13 +386,55 @@ def test_an_operator_beyond_the_compilers_enumeration_fails_the_whole_model(kind
     assert (placement.verdict(), placement.subgraphs) == ("violates", 0)
 
 
-@pytest.mark.parametrize(("version", "rules"), [(2, []), (3, ["operator_version"])])
-def test_a_version_that_is_not_parsed_fails_the_whole_model(version: int, rules: list[str]):
-    """As compiler 16 said of a model by TensorFlow 2.19: Didn't find op for builtin opcode 'TILE' version '3'."""
-    placement = judged(ops.single("TILE", [(1, 4, 4, 4), ops.ints(1, 1, 2, 1)], (1, 4, 8, 4), version=version))
-    assert [violation.rule for violation in placement.violations] == rules
+@pytest.mark.parametrize("name", ["Atan", "PosenetDecoder", "MaxPoolingWithArgmax2D", "mfcc", ""])
+def test_a_custom_operator_that_the_compiler_does_not_have_fails_the_whole_model(name: str):
+    """As it said of Atan, and of PosenetDecoderOp: Encountered unresolved custom op."""
+    placement = judged(ops.custom(name, (1, 8)))
+    (violation,) = placement.violations
+    assert violation.rule == "custom_operator" and violation.source and violation.remedy
+    assert f"ERROR: Encountered unresolved custom op: {name or 'CUSTOM'}." in violation.message
+    assert [one.placement for one in placement.operators] == ["cpu", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("TFLite_Detection_PostProcess", "data_type"), ("AudioSpectrogram", "data_type")]
+)
+def test_custom_operators_of_tensorflow_lite_stay_on_the_cpu(name: str, status: str):
+    placement = judged(ops.custom(name, (1, 8), out="float32"))
+    assert placement.violations == ()
+    assert [one.status for one in placement.operators] == [STATUS["mapped"], STATUS[status]]
+
+
+def test_the_pose_decoder_is_joined_to_what_the_compiler_writes():
+    placement = judged(ops.custom("PosenetDecoderOp", (1, 8), out="float32"))
+    assert placement.violations == () and placement.subgraphs == 1
+    assert sum(note.startswith("PosenetDecoderOp: the compiler refuses") for note in placement.notes) == 1
+
+
+def test_every_operator_is_mapped_refused_or_unknown_to_the_compiler():
+    known = {name for name in vars(schema.BuiltinOperator) if name.isupper() or name[0].isupper()}
+    beside = {"CUSTOM", "DELEGATE", "PLACEHOLDER_FOR_GREATER_OP_CODES"}
+    assert {name for name in known if not TABLE.parses(name)} == TABLE.newer | beside
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "version", "parsed"),
+    [
+        ("TILE", [(1, 4, 4, 4), ops.ints(1, 1, 2, 1)], 2, True),
+        ("TILE", [(1, 4, 4, 4), ops.ints(1, 1, 2, 1)], 3, False),
+        ("TRANSPOSE_CONV", [ops.ints(1, 4, 8, 4), ops.weights(4, 1, 1, 4), (1, 2, 4, 4)], 2, True),
+        ("TRANSPOSE_CONV", [ops.ints(1, 4, 8, 4), ops.weights(4, 1, 1, 4), (1, 2, 4, 4)], 4, False),
+        ("CONV_2D", [(1, 4, 8, 4), ops.weights(4, 1, 1, 4), ops.bias(4)], 3, True),
+        ("CONV_2D", [(1, 4, 8, 4), ops.weights(4, 1, 1, 4), ops.bias(4)], 6, False),
+    ],
+)
+def test_a_version_that_is_not_parsed_fails_the_whole_model(kind: str, inputs: list, version: int, parsed: bool):
+    """As compiler 16 said of models by TensorFlow 2.19: Didn't find op for builtin opcode 'TILE' version '3', and of
+    TRANSPOSE_CONV 4 and CONV_2D 6; it parsed TRANSPOSE_CONV 2."""
+    placement = judged(ops.single(kind, inputs, (1, 4, 8, 4), version=version))
+    assert [violation.rule for violation in placement.violations] == ([] if parsed else ["operator_version"])
     for violation in placement.violations:
-        assert "Didn't find op for builtin opcode 'TILE' version '3'" in violation.message
+        assert f"Didn't find op for builtin opcode '{kind}' version '{version}'" in violation.message
         assert violation.source and violation.remedy
 
 

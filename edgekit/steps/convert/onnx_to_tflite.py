@@ -22,6 +22,7 @@ from edgekit.errors import AbsentError, AmbiguousOutputs, StepError
 from edgekit.formats.matching import match_io
 from edgekit.formats.onnx_file import read_model as read_onnx
 from edgekit.formats.onnx_sizes import fix_inputs, has_free_inputs
+from edgekit.formats.tflite_arithmetic import multiply_instead
 from edgekit.formats.tflite_flatbuffer import read_model
 from edgekit.formats.tflite_operators import CUSTOM, operator_name
 from edgekit.formats.tflite_padding import pad_with_zeros
@@ -51,7 +52,7 @@ class _RefusalError(Exception):
     accepts="onnx",
     produces="tflite",
     stack="onnx2tf",
-    version=3,
+    version=4,
     options=Options,
     exact=True,
     requires=("onnx", "onnxruntime", "ai-edge-litert"),
@@ -158,7 +159,7 @@ def _call_onnx2tf(artifact: Artifact, folder: Path, backend: Backend, types: set
 
 
 def _make_loadable(path: Path, types: set[str], threads: int) -> bytes:
-    """The file without free sizes, and with padding that devices take.
+    """The file without free sizes, and with padding and divisions that devices take.
 
     Raises:
         _RefusalError: an operator is left that LiteRT does not have, or a shape depends on the numbers.
@@ -175,7 +176,7 @@ def _make_loadable(path: Path, types: set[str], threads: int) -> bytes:
         raise _RefusalError(f"LiteRT cannot run what it wrote: {_one_line(error)}") from error
     if loose is not None:
         raise _RefusalError(f"the size of `{loose}` depends on the input's numbers")
-    return pad_with_zeros(data)
+    return multiply_instead(pad_with_zeros(data))
 
 
 def _operator_types(path: Path) -> set[str]:

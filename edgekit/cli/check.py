@@ -92,6 +92,7 @@ def check(
     from edgekit.cli.placement import check_document, check_text
     from edgekit.devices import load_profiles
     from edgekit.planning.checking import choose_precision
+    from edgekit.cli.step_flags import parse_steps
 
     limits = _limits(min_mapped, min_mapped_macs)
     profiles = load_profiles(targets_dir)
@@ -190,26 +191,6 @@ def _judge_limits(judgement: Judgement, limits: Mapping[str, float]) -> tuple[Ve
     return tuple(found)
 
 
-def parse_steps(texts: Sequence[str]) -> tuple[Written, ...]:
-    """``NAME`` or ``NAME:OPTION=VALUE,OPTION=VALUE`` of ``--step``; a value is YAML.
-
-    Raises:
-        InputError: no such step (UnknownName), or an option without a value.
-    """
-    from edgekit.documents import resolve_scalar
-    from edgekit.steps import STEPS
-
-    found: list[Written] = []
-    for text in texts:
-        name, _, told = text.partition(":")
-        STEPS.get(name)
-        pairs = [pair.partition("=") for pair in told.split(",") if pair]
-        if any(not option or not separator for option, separator, _ in pairs):
-            raise InputError(f"--step {text} is no step", remedy="write NAME, or NAME:OPTION=VALUE", code="usage")
-        found.append({name: {option: resolve_scalar(value) for option, _, value in pairs}})
-    return tuple(found)
-
-
 def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None) -> Checked:
     """Convert what has to be, describe it, and judge it."""
     from edgekit.cli.asking import Asking
@@ -218,7 +199,7 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
     from edgekit.cli.model_flags import parse_shapes
     from edgekit.devices.judge import judge_graph
     from edgekit.devices.latency import estimate
-    from edgekit.planning.checking import is_compiled_for, steps_to_judged
+    from edgekit.planning.checking import check_sizes, is_compiled_for, steps_to_judged
 
     flags, profile, precision = question.flags, question.profile, question.precision
     assert flags.model is not None
@@ -231,6 +212,9 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
     path = _convert(flags, steps, profiles, out) if steps else None
     with Jobs() as jobs:
         if path is None:
+    if ".py:" not in flags.model:
+        declared = [text.rpartition("=")[0] for text in flags.shape]
+        check_sizes(profile, Path(flags.model), given, declared, question.steps)
             inputs = {name: {"shape": sizes} for name, sizes in parse_shapes(flags).items()}
             artifact = jobs.read_named(flags.model, inputs, flags.weights)
         else:
@@ -290,6 +274,7 @@ def _next_command(question: Question, judgement: Judgement, given: str) -> str |
     from edgekit.planning.checking import applicable, remedy_steps
 
     flags, profile, precision = question.flags, question.profile, question.precision
+    from edgekit.cli.step_flags import step_text
     tried = [name for written in question.steps for name in written]
     named = applicable(remedy_steps(judgement.placement, tried), profile, precision, given)
     if not named:
@@ -299,17 +284,8 @@ def _next_command(question: Question, judgement: Judgement, given: str) -> str |
     words += [word for shape in flags.shape for word in ("--shape", shape)]
     asked = profile.name if precision == profile.default_precision else f"{profile.name}/{precision}"
     words += ["--target", asked]
-    steps = (*(_step_text(written) for written in question.steps), *named)
+    steps = (*(step_text(written) for written in question.steps), *named)
     return shlex.join([*words, *(word for text in steps for word in ("--step", text))])
-
-
-def _step_text(written: Written) -> str:
-    """As ``parse_steps`` reads it."""
-    import json
-
-    ((name, options),) = written.items()
-    told = ",".join(f"{option}={json.dumps(value)}" for option, value in options.items())
-    return f"{name}:{told}" if told else name
 
 
 def _convert(flags: Flags, steps: Sequence[Written], profiles: Mapping[str, Profile], out: Path | None) -> Path:

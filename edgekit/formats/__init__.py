@@ -53,6 +53,17 @@ class Declared:
     dtypes: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Header:
+    """What a plan must know of a model file before anything is loaded. ``opset`` is that of ONNX's standard operators
+    (None: the file names none); ``inputs`` are {name: sizes}, where None is a free one; ``examples`` are sizes that the
+    file itself gives for inputs with free ones. Empty where a format tells nothing of it, or a file is damaged."""
+
+    opset: int | None = None
+    inputs: dict[str, tuple[int | None, ...]] = field(default_factory=dict)
+    examples: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+
 class Format:
     """What each format answers. Methods import their library inside and run in the worker of ``stack``."""
 
@@ -68,6 +79,10 @@ class Format:
     def recognizes(self, path: Path, head: bytes) -> bool:
         """Whether the first bytes (up to 4096) look like this format, whatever the suffix says."""
         raise NotImplementedError
+
+    def read_header(self, path: Path) -> Header:
+        """What can be told of a file without its library, in the process that plans. Never raises for a bad file."""
+        return Header()
 
     def files(self, path: Path) -> list[Path]:
         """Every file that belongs to the artifact at ``path`` (an IR's .xml and .bin); they exist."""

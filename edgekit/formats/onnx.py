@@ -7,10 +7,11 @@ from typing import Any
 
 from edgekit.artifact import IO, Artifact, Build, Tensor
 from edgekit.errors import InputError
-from edgekit.formats import Declared, Format, Session, Watched, format_
+from edgekit.formats import Declared, Format, Header, Session, Watched, format_
 from edgekit.formats.constants import is_broken
 from edgekit.formats.declared import declare_inputs
 from edgekit.formats.onnx_file import all_tensors, external_files, graph_inputs, looks_like_onnx, opset_of, read_model
+from edgekit.formats.onnx_header import read_header
 from edgekit.formats.onnx_selection import open_watched
 from edgekit.formats.onnx_session import OnnxSession, newest_opset, open_session, refuse_version
 from edgekit.formats.onnx_sizes import fix_inputs, has_free_inputs
@@ -23,6 +24,9 @@ class Onnx(Format):
 
     def recognizes(self, path: Path, head: bytes) -> bool:
         return looks_like_onnx(head)
+
+    def read_header(self, path: Path) -> Header:
+        return read_header(path)
 
     def files(self, path: Path) -> list[Path]:
         return [path, *external_files(path, read_model(path, with_data=False))]

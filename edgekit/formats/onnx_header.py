@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from edgekit.formats import Header
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _MODEL_GRAPH, _MODEL_OPSET = 7, 8
@@ -19,24 +20,16 @@ _STANDARD_DOMAINS = (b"", b"ai.onnx")
 _Value = tuple[int, int] | int
 
 
-@dataclass(frozen=True)
-class OnnxHeader:
-    """``opset`` is that of the standard operators (None: the file names none); a size of None is a free one."""
-
-    opset: int | None = None
-    inputs: dict[str, tuple[int | None, ...]] = field(default_factory=dict)
-
-
-def read_header(path: Path) -> OnnxHeader:
+def read_header(path: Path) -> Header:
     """The header of a file. One that is cut short or damaged has an empty header: reading the model tells why."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _read(data)
     except (OSError, ValueError, IndexError):
-        return OnnxHeader()
+        return Header()
 
 
-def _read(data: mmap.mmap) -> OnnxHeader:
+def _read(data: mmap.mmap) -> Header:
     opset: int | None = None
     inputs: dict[str, tuple[int | None, ...]] = {}
     for number, value in _fields(data, 0, len(data)):
@@ -47,7 +40,7 @@ def _read(data: mmap.mmap) -> OnnxHeader:
                 if inner == _GRAPH_INPUT:
                     name, shape = _input(data, item)
                     inputs[name] = shape
-    return OnnxHeader(opset, inputs)
+    return Header(opset, inputs)
 
 
 def _opset(data: mmap.mmap, value: _Value) -> int | None:

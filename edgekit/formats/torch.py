@@ -13,9 +13,10 @@ import numpy as np
 
 from edgekit.artifact import IO, Artifact, Build, Tensor
 from edgekit.errors import InputError
-from edgekit.formats import Declared, Format, Session, format_
+from edgekit.formats import Declared, Format, Header, Session, format_
 from edgekit.formats.constants import is_broken
 from edgekit.formats.declared import declare_inputs
+from edgekit.formats.pt2_header import read_header
 from edgekit.formats.torch_load import Program, example_feeds, first_line, load_program, order_inputs, to_tensors
 from edgekit.graph import Graph
 
@@ -61,6 +62,9 @@ class Torch(Format):
             return b"\0" not in head
         # A bare pickle, which PyTorch wrote before 1.6: recognized so that it can be refused by name.
         return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and self._is_mine(path)
+
+    def read_header(self, path: Path) -> Header:
+        return read_header(path)
 
     def read_io(self, path: Path, declared: Declared, build: Build | None = None) -> IO:
         """Runs the model once on zeros to see its outputs. A `.pt2` says its own inputs; the others need

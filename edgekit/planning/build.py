@@ -10,8 +10,10 @@ from edgekit.checks.gates import GATES
 from edgekit.devices.judge import judges
 from edgekit.devices.profile import Profile
 from edgekit.errors import EdgekitError, ExcludedError, InputError, first_exit_code
+from edgekit.formats import FORMATS, Header
 from edgekit.plan import Data, DataSource, Handover, Node, Output, Plan, Source, TaskUse, add_traits
 from edgekit.planning.chains import Use, make_chain
+from edgekit.planning.free_sizes import FIX, agreed_sizes, sizes_of_step
 from edgekit.planning.preconditions import (
     check_labels,
     check_labels_file,
@@ -76,7 +78,7 @@ def build_plan(
     plan = Plan(
         name=recipe.name,
         recipe_sha256=recipe.sha256,
-        source=source,
+        source=_with_sizes_of_steps(source, [uses for _, uses in chains]),
         nodes=nodes,
         outputs=tuple(
             _output(recipe, output, makers[output.name], _compiled_from(uses), profiles) for output, uses in chains
@@ -85,6 +87,18 @@ def build_plan(
         task=None if recipe.task is None else plan_task(recipe),
     )
     return add_traits(plan)
+
+
+def _with_sizes_of_steps(source: Source, chains: Sequence[Sequence[Use]]) -> Source:
+    """The source with the sizes that the step onnx_fix_shapes is given for inputs of which the recipe says none."""
+    fixing = [use.options for uses in chains for use in uses if use.step.name == FIX]
+    if not fixing:
+        return source
+    header = Header() if source.factory else FORMATS.get(source.format).read_header(source.file)
+    inputs = dict(source.inputs)
+    for name, shape in agreed_sizes(sizes_of_step(options, header) for options in fixing).items():
+        inputs[name] = {"shape": list(shape), **inputs.get(name, {})}
+    return replace(source, inputs=inputs)
 
 
 def _raise_first(problems: list[EdgekitError]) -> None:

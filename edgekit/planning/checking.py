@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from edgekit.devices.judge import judges
 from edgekit.devices.placement import Placement
 from edgekit.devices.profile import Profile
 from edgekit.errors import ExcludedError, InputError
+from edgekit.formats import FORMATS
+from edgekit.planning.free_sizes import FIX, find_free, refuse_in_check
 from edgekit.steps import STEPS, Step
 
 #: A step as a recipe writes it: {name: options}.
@@ -49,7 +52,8 @@ def steps_to_judged(profile: Profile, precision: str, given: str, named: Sequenc
     route first compresses); none for a file in the target's own format, which is judged as it is.
 
     ``named`` steps stand where a recipe has them: after the route's own steps of the format that they take (after
-    onnx_simplify, which they rely on). If one of the route's own is among them, they stand in that order.
+    onnx_simplify, which they rely on). If one of the route's own is among them, they stand in that order. A first one
+    that fixes sizes stands before the route's own, which then fold what followed from them.
 
     Raises:
         InputError: the file is compiled already; a named step measures ranges, or takes a format that is not reached.
@@ -68,6 +72,24 @@ def steps_to_judged(profile: Profile, precision: str, given: str, named: Sequenc
     reached = STEPS.get(_name(own[-1])).produces if own else given
     taken = [*own, *_rest_of_route(profile, precision, reached, wanted, own)]
     return _with_route_options(profile, precision, taken)
+
+
+def check_sizes(profile: Profile, model: Path, given: str, declared: Sequence[str], named: Sequence[Written]) -> None:
+    """Refuse a model whose file leaves sizes free (besides a batch) that nobody says: not ``declared``, the inputs that
+    ``--shape`` names (an empty name is the only input's), and not by the step onnx_fix_shapes among the ``named``.
+
+    Raises:
+        ExcludedError: the device takes fixed sizes only.
+        InputError: only edgekit has to know them.
+    """
+    header = FORMATS.get(given).read_header(model)
+    told = set(header.inputs) if "" in declared else set(declared)
+    for options in (written[FIX] for written in named if FIX in written):
+        shapes = options.get("shapes")
+        told |= set(shapes) if isinstance(shapes, dict) else set()
+    free = find_free(header, told)
+    if free:
+        raise refuse_in_check(profile, str(model), header, free)
 
 
 def remedy_steps(placement: Placement, applied: Iterable[str] = ()) -> list[str]:
@@ -108,33 +130,37 @@ def _own_steps(profile: Profile, precision: str, given: str, named: Sequence[Wri
                 remedy="name steps that rewrite the model; `edgekit steps list` tells of each",
                 code="unfit_step",
             )
-    before = _lead_to(profile, precision, given, steps)
+    leading, keeping = _lead_to(profile, precision, given, steps)
     reached = steps[0].accepts
     for step in steps:
         if step.accepts != reached:
             raise _unreached(step, f"the steps before it give {reached}")
         reached = step.produces
-    return [*before, *named]
+    first = 1 if steps[0].name == FIX else 0
+    return [*leading, *named[:first], *keeping, *named[first:]]
 
 
-def _lead_to(profile: Profile, precision: str, given: str, named: Sequence[Step]) -> list[Written]:
-    """The route's steps from ``given`` to the format that the named ones take, and those that keep it unless the
-    route's own are among the named."""
+def _lead_to(
+    profile: Profile, precision: str, given: str, named: Sequence[Step]
+) -> tuple[list[Written], list[Written]]:
+    """(The route's steps from ``given`` to the format that the named ones take, those that then keep it; none of these
+    where the route's own are among the named)."""
     wanted, names = named[0].accepts, {step.name for step in named}
     route = [use for use in profile.routes[precision] if STEPS.get(use.step).exact]
     ordered = any(use.step in names for use in route)
-    taken: list[Written] = []
+    leading: list[Written] = []
+    keeping: list[Written] = []
     reached = given
     for use in route:
         known = STEPS.get(use.step)
-        leads = reached != wanted and known.accepts == reached
-        keeps = reached == wanted == known.accepts == known.produces and not ordered
-        if leads or keeps:
-            taken.append({use.step: dict(use.options)})
+        if reached != wanted and known.accepts == reached:
+            leading.append({use.step: dict(use.options)})
             reached = known.produces
+        elif reached == wanted == known.accepts == known.produces and not ordered:
+            keeping.append({use.step: dict(use.options)})
     if reached != wanted:
         raise _unreached(named[0], f"the model is {given}")
-    return taken
+    return leading, keeping
 
 
 def _unreached(step: Step, why: str) -> InputError:

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from edgekit.devices.profile import Fact, Profile
 from edgekit.errors import ExcludedError
-from edgekit.formats.onnx_header import OnnxHeader, read_header
+from edgekit.formats import FORMATS, Header
+from edgekit.planning.free_sizes import FIX, find_free, refuse_in_recipe, sizes_of_step
 from edgekit.recipe.paths import split_factory
 from edgekit.recipe.schema import Recipe
 from edgekit.steps import Step
@@ -33,9 +34,9 @@ def check_limits(recipe: Recipe, profile: Profile, output: str, uses: Sequence[U
         ExcludedError: the device does not read what would be made.
     """
     file = Path(split_factory(recipe.model.file)[0])
-    header = read_header(file) if format_name == "onnx" else OnnxHeader()
+    header = FORMATS.get(format_name).read_header(file)
     _check_opset(recipe, profile, output, uses, format_name, header)
-    _check_shapes(recipe, profile, output, header)
+    _check_shapes(recipe, profile, output, uses, header)
 
 
 def _check_opset(
@@ -44,7 +45,7 @@ def _check_opset(
     output: str,
     uses: Sequence[UsedStep],
     format_name: str,
-    header: OnnxHeader,
+    header: Header,
 ) -> None:
     """The opset of the file that the device gets: the source's, or what the last step with that option writes."""
     most, least = profile.opset.max, profile.opset.min
@@ -87,24 +88,19 @@ def _unset_opset(profile: Profile, output: str, step: str, most: Fact[int]) -> E
     )
 
 
-def _check_shapes(recipe: Recipe, profile: Profile, output: str, header: OnnxHeader) -> None:
+def _check_shapes(recipe: Recipe, profile: Profile, output: str, uses: Sequence[UsedStep], header: Header) -> None:
     """Sizes of the inputs, as far as the recipe or the header of the model file tells them."""
-    declared = {name: given.shape for name, given in recipe.model.inputs.items() if given.shape is not None}
+    declared = {name: tuple(given.shape) for name, given in recipe.model.inputs.items() if given.shape is not None}
+    for use in uses:
+        if use.step.name == FIX:
+            declared = {**sizes_of_step(use.options, header), **declared}
     static, batch = profile.shapes.static, profile.shapes.max_batch
     if static is not None and static.value:
-        for name, shape in header.inputs.items():
-            # A free first size alone is a batch of 1, which the first step fixes.
-            if name not in declared and None in shape[1:]:
-                sizes = "x".join("?" if size is None else str(size) for size in shape)
-                raise _excluded_shape(
-                    f"{output} cannot have free sizes: the input `{name}` is {sizes}, and {profile.title} takes only "
-                    "fixed ones",
-                    static,
-                    str(recipe.place("model", "file")),
-                    f"fix them: model.inputs: {{{name}: {{shape: [1, ...]}}}}, or --shape {name}=1x...",
-                )
+        free = find_free(header, declared)
+        if free:
+            raise refuse_in_recipe(profile, output, header, free, str(recipe.place("model", "file")))
     if batch is not None and batch.value is not None:
-        for name, sides in (declared or header.inputs).items():
+        for name, sides in {**header.inputs, **declared}.items():
             first = sides[0] if len(sides) == 4 else None
             if first is not None and first > batch.value:
                 raise _excluded_shape(

@@ -114,9 +114,15 @@ def test_free_sizes(tmp_path: Path, target: str) -> None:
     error = refusal(tmp_path, model, target)
     assert error.word == "excluded_shape"
     assert "`image` is 1x3x?x8" in error.message
-    assert "model.inputs: {image: {shape: [1, ...]}}" in str(error.remedy)
+    assert "--shape image=1x3x224x8" in str(error.remedy)
+    assert "model: {inputs: {image: {shape: [1, 3, 224, 8]}}}" in str(error.remedy)
+    assert "onnx_fix_shapes: {shapes: {image: [1, 3, 224, 8]}}" in str(error.remedy)
     shape = {"model": {"file": str(model), "inputs": {"image": {"shape": [1, 3, 8, 8]}}}}
     plan(tmp_path, model, target, **shape)
+    step = {"onnx_fix_shapes": {"shapes": {"image": [1, 3, 8, 8]}}}
+    made = plan(tmp_path, model, target, steps=[step, "onnx_simplify"])
+    assert made.source.inputs == {"image": {"shape": [1, 3, 8, 8]}}  # type: ignore[attr-defined]
+    refusal(tmp_path, model, target, steps=["onnx_fix_shapes", "onnx_simplify"])
 
 
 def test_a_free_batch_alone_is_a_batch_of_one(tmp_path: Path) -> None:

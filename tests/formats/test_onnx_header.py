@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from edgekit.formats.onnx_header import OnnxHeader, read_header
+from edgekit.formats import Header
+from edgekit.formats.onnx_header import read_header
 
 
 def model(opsets: list[tuple[str, int]]) -> onnx.ModelProto:
@@ -36,15 +37,15 @@ def model(opsets: list[tuple[str, int]]) -> onnx.ModelProto:
 def test_what_it_reads(tmp_path: Path, opsets: list[tuple[str, int]], wanted: int | None) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(model(opsets).SerializeToString())
-    assert read_header(path) == OnnxHeader(wanted, {"image": (None, 3, None, 300), "scale": ()})
+    assert read_header(path) == Header(wanted, {"image": (None, 3, None, 300), "scale": ()})
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"\x3a\xff\xff\xff\xff\x0f", b"PK\x03\x04"])
 def test_what_is_no_onnx_has_an_empty_header(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
-    assert read_header(path) == OnnxHeader()
-    assert read_header(tmp_path / "absent.onnx") == OnnxHeader()
+    assert read_header(path) == Header()
+    assert read_header(tmp_path / "absent.onnx") == Header()
 
 
 @given(st.lists(st.tuples(st.integers(0, 2300), st.integers(0, 255)), max_size=4), st.integers(0, 2300))
@@ -56,4 +57,4 @@ def test_damage_never_escapes(tmp_path: Path, changes: list[tuple[int, int]], le
             data[place] = byte
     path = tmp_path / "m.onnx"
     path.write_bytes(bytes(data[: max(length, 1)]))
-    assert isinstance(read_header(path), OnnxHeader)
+    assert isinstance(read_header(path), Header)

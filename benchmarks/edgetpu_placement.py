@@ -2,10 +2,12 @@
 
 FOLDER holds pairs NAME.tflite and NAME_edgetpu.tflite (default: coral in the test data), and the compiler's logs
 NAME_edgetpu.log where there are some. Prints, by model and by operator type, how many operators the prediction and the
-compiled file agree on, the parameter memory of both, and whether the predicted statuses are those of the log. With
---mutations, damages the files that often and reads them back. Ends with 1 where a model that compiler 16 compiled
-differs, and with a traceback where a damaged file is not refused in order. With --rules, prints instead how sure each
-rule is that no file or log of compiler 16 settles: inferred, documented only, or with a figure between two sightings.
+compiled file agree on, the parameter memory of both, and whether the predicted statuses are those of the log. Compiled
+files that cannot be compared (no source, not of that source, damaged) are listed with the reason. With --mutations,
+damages the files that often and reads them back. Ends with 1 where a model that compiler 16 compiled into one subgraph
+differs, or a pair cannot be read, and with a traceback where a damaged file is not refused in order. With --rules,
+prints instead how sure each rule is that no file or log of compiler 16 settles: inferred, documented only, or with a
+figure between two sightings.
 """
 
 from __future__ import annotations
@@ -36,18 +38,23 @@ RUNTIME_OF_16 = 14
 
 @dataclass(frozen=True)
 class Pair:
-    """``real[i]``: whether operator i is on the chip; ``package`` is None where nothing was compiled."""
+    """``real[i]``: whether operator i is on the chip; ``packages`` has one for each subgraph, none where nothing was
+    compiled."""
 
     name: str
     graph: Graph
     predicted: Placement
     real: tuple[bool, ...]
-    package: Package | None
+    packages: tuple[Package, ...]
     log: str | None
 
     @property
     def runtime(self) -> int | None:
-        return None if self.package is None else self.package.min_runtime_version
+        return max((package.min_runtime_version for package in self.packages), default=None)
+
+    @property
+    def parameter_bytes(self) -> int:
+        return sum(one.cached_parameter_bytes + one.streamed_parameter_bytes for one in self.packages)
 
     @property
     def differences(self) -> list[tuple[int, str, str]]:
@@ -57,8 +64,9 @@ class Pair:
 
     @property
     def judged(self) -> bool:
-        """Compiler 16 made it, or it is not quantized at all (then every compiler leaves all of it)."""
-        return self.runtime in (None, RUNTIME_OF_16)
+        """Compiler 16 made one subgraph of it, or it is not quantized at all (then every compiler leaves all of it).
+        More than one it makes with the experimental option -a only."""
+        return self.runtime in (None, RUNTIME_OF_16) and len(self.packages) <= 1
 
 
 def main() -> int:
@@ -71,10 +79,12 @@ def main() -> int:
     if arguments.rules:
         sys.stdout.write(list_of_rules())
         return 0
-    pairs = [read_pair(path) for path in sorted(arguments.data.rglob("*_edgetpu.tflite")) if source_of(path).is_file()]
-    if not pairs:
+    pairs, alone, unread = read_pairs(arguments.data)
+    if not pairs and not unread:
         parser.error(f"no pairs NAME.tflite, NAME_edgetpu.tflite in {arguments.data}")
     sys.stdout.write(table_of_models(pairs) + "\n" + table_of_types(pairs) + "\n")
+    sys.stdout.write("".join(f"{name}: its source is not there\n" for name in alone))
+    sys.stdout.write("".join(f"{name}: cannot be compared: {why}\n" for name, why in unread))
     wrong = [pair for pair in pairs if pair.differences]
     for pair in wrong:
         for index, kind, status in pair.differences:
@@ -82,11 +92,11 @@ def main() -> int:
     judged = sum(pair.judged for pair in pairs)
     failed = sum(pair.judged for pair in wrong)
     sys.stdout.write(f"{judged} pairs of compiler 16 or without subgraph, {failed} differ; ")
-    sys.stdout.write(f"{len(pairs) - judged} of older compilers, {len(wrong) - failed} differ\n")
+    sys.stdout.write(f"{len(pairs) - judged} of older compilers or options, {len(wrong) - failed} differ\n")
     if arguments.mutations:
         files = [path for path in sorted(arguments.data.rglob("*.tflite")) if path.stat().st_size < 1 << 20]
         sys.stdout.write(damage(files, arguments.mutations, arguments.seed) + "\n")
-    return 1 if failed else 0
+    return 1 if failed or unread else 0
 
 
 def list_of_rules() -> str:
@@ -115,7 +125,11 @@ def list_of_rules() -> str:
 
 
 def explain(pair: Pair, kind: str) -> str:
-    """What is documented of older compilers and this operator."""
+    """What is documented of older compilers or options, and this operator."""
+    if len(pair.packages) > 1:
+        return (
+            f"explained: {len(pair.packages)} subgraphs, of the compiler's option -a (google-coral/edgetpu issue 342)"
+        )
     row = load_table().rows.get(kind)
     if pair.judged or row is None or row.older is None:
         return "not explained"
@@ -131,21 +145,54 @@ def source_of(compiled: Path) -> Path:
     return compiled.with_name(compiled.name.removesuffix("_edgetpu.tflite") + ".tflite")
 
 
+def read_pairs(folder: Path) -> tuple[list[Pair], list[str], list[tuple[str, str]]]:
+    """(the pairs, compiled files without their source, compiled files that cannot be compared and why)."""
+    pairs, alone, unread = [], [], []
+    for path in sorted(folder.rglob("*_edgetpu.tflite")):
+        name = str(path.relative_to(folder))
+        if not source_of(path).is_file():
+            alone.append(name)
+            continue
+        try:
+            pairs.append(read_pair(path))
+        except InputError as error:
+            unread.append((name, str(error)))
+    return pairs, alone, unread
+
+
 def read_pair(compiled: Path) -> Pair:
-    """An operator is on the chip when the compiled file has none with its output any more."""
+    """An operator is on the chip when the compiled file has none with its output any more.
+
+    Raises:
+        InputError: a file is damaged, or the compiled one has operators that the source has not.
+    """
     graph = describe_model(read_model(source_of(compiled)))
     model = read_model(compiled)
-    left = remaining(describe_model(model))
-    real = tuple((operator.type, operator.name) not in left for operator in graph.operators)
+    result = describe_model(model)
     log = compiled.with_suffix(".log")
+    predicted = predict(graph)
     return Pair(
         name=compiled.name.removesuffix("_edgetpu.tflite"),
         graph=graph,
-        predicted=predict(graph),
-        real=real,
-        package=read_packages(model)[0] if is_compiled(compiled) else None,
-        log=statuses_agree(log, predict(graph), left) if log.is_file() else None,
+        predicted=predicted,
+        real=find_mapped(graph, result),
+        packages=read_packages(model) if is_compiled(compiled) else (),
+        log=statuses_agree(log, predicted, remaining(result)) if log.is_file() else None,
     )
+
+
+def find_mapped(source: Graph, compiled: Graph) -> tuple[bool, ...]:
+    """For each operator of the source, whether it is gone. Where several have one type and name, the last ones stay."""
+    left = Counter((one.type, one.name) for one in compiled.operators if one.type != CUSTOM_OPERATOR)
+    mapped = []
+    for operator in reversed(source.operators):
+        key = (operator.type, operator.name)
+        mapped.append(left[key] == 0)
+        left[key] -= not mapped[-1]
+    if strange := +left:
+        kind, name = next(iter(strange))
+        raise InputError(f"the compiled file's {kind} `{name}` is not in its source", code="wrong_format")
+    return tuple(reversed(mapped))
 
 
 def statuses_agree(log: Path, predicted: Placement, left: set[tuple[str, str]]) -> str:
@@ -173,9 +220,7 @@ def table_of_models(pairs: list[Pair]) -> str:
     rows = [head]
     for pair in pairs:
         memory = pair.predicted.memory["parameter_bytes"]
-        real = (
-            0 if pair.package is None else pair.package.cached_parameter_bytes + pair.package.streamed_parameter_bytes
-        )
+        real = pair.parameter_bytes
         rows.append(
             (
                 pair.name,

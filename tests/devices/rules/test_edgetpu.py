@@ -1,11 +1,7 @@
-"""The Edge TPU's rules against the real compiler's files and logs, and each limit from both sides."""
+"""The Edge TPU's rules: each limit from both sides, what else decides a status, and where the graph is cut."""
 
 from __future__ import annotations
 
-import sys
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
@@ -14,8 +10,6 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from edgekit.devices.edgetpu_compiler import placement_from_report
-from edgekit.devices.edgetpu_report import Report, parse_report
 from edgekit.devices.placement import Placement
 from edgekit.devices.rules import RULES
 from edgekit.devices.rules.edgetpu import NOT_COMPILED, predict
@@ -23,7 +17,7 @@ from edgekit.devices.rules.edgetpu_limits import RULES as LIMITS
 from edgekit.devices.rules.edgetpu_partition import first_region
 from edgekit.devices.rules.edgetpu_table import load_table
 from edgekit.formats.tflite import describe_model
-from edgekit.formats.tflite_flatbuffer import parse_model, read_model
+from edgekit.formats.tflite_flatbuffer import parse_model
 from edgekit.graph import Graph, Operator, TensorInfo
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,173 +25,6 @@ models = SimpleNamespace(**run_path(str(ROOT / "tests" / "tflite_models.py")))
 ops = SimpleNamespace(**run_path(str(ROOT / "tests" / "edgetpu_operators.py")))
 TABLE = load_table()
 STATUS = TABLE.statuses
-
-PAIRS = [
-    "asr_model_fm15",
-    "deeplab_mobilenet_edgetpu_slim_cityscapes_quant",
-    "dense_256",
-    "edgetpu_test_mnist_dense",
-    "face_detection_front_128_full_integer_quant",
-    "gabor_64x64_p4",
-    "keras_lstm_mnist_ptq",
-    "lenet_float32",
-    "lenet_int8_floatio",
-    "looming_64x64_3x3",
-    "mobilenet_v1_0.25_128_quant",
-    "op_add_chain_500",
-    "op_conv_128x128x3x32x7x10",
-    "op_padding_256x512x3",
-    "op_padding_stride_128x128x3",
-    "op_stride_64x64x3",
-    "ship_tf_quant",
-    "spot_bright_16x16",
-    "spot_color_red_64x64",
-    "ssd_mobilenet_detect_postprocess",
-    "weather_forecast_quant_lstm",
-    "yolov5n-int8_640",
-    "yolov8n_640_1class_full_integer_quant",
-]
-
-#: Compiled files of which the layout of every operator is known.
-EXACT = [
-    "deeplab_mobilenet_edgetpu_slim_cityscapes_quant",
-    "dense_256",
-    "face_detection_front_128_full_integer_quant",
-    "gabor_64x64_p4",
-    "lenet_int8_floatio",
-    "looming_64x64_3x3",
-    "op_add_chain_500",
-    "op_padding_stride_128x128x3",
-    "op_stride_64x64x3",
-    "ship_tf_quant",
-    "spot_bright_16x16",
-    "spot_color_red_64x64",
-    "ssd_mobilenet_detect_postprocess",
-    "yolov5n-int8_640",
-]
-
-#: {a file: by how many bytes its older compiler did otherwise}. 1.0 and 2.0 have no masks for the 10 and 35 classes of
-#: a softmax (three rows for each four), 1.0 has eleven biases of zeros (ten of 32 channels, one of a single one).
-OLDER = {
-    "asr_model_fm15": 192 * 9,
-    "edgetpu_test_mnist_dense": 192 * 3,
-    "op_conv_128x128x3x32x7x10": -(10 * 128 + 64),
-}
-
-
-@pytest.fixture(scope="module")
-def benchmark() -> SimpleNamespace:
-    """The benchmark that derives the truth from a pair of files."""
-    name = "edgetpu_placement"
-    module = SimpleNamespace(**run_path(str(ROOT / "benchmarks" / f"{name}.py"), run_name=name))
-    sys.modules.pop(name, None)
-    return module
-
-
-@pytest.mark.parametrize("name", PAIRS)
-def test_where_the_real_compiler_put_each_operator(
-    name: str, benchmark: SimpleNamespace, shared_data: Callable[[str], Path]
-):
-    pair = benchmark.read_pair(shared_data(f"coral/{name}_edgetpu.tflite"))
-    assert pair.differences == []
-    assert pair.predicted.subgraphs == (0 if pair.package is None else 1)
-    assert pair.log in (None, "equal")
-
-
-@pytest.mark.parametrize("name", EXACT)
-def test_parameter_memory_is_exact_where_the_layout_is_known(
-    name: str, benchmark: SimpleNamespace, shared_data: Callable[[str], Path]
-):
-    pair = benchmark.read_pair(shared_data(f"coral/{name}_edgetpu.tflite"))
-    memory = pair.predicted.memory
-    assert memory["cached_parameter_bytes"] == pair.package.cached_parameter_bytes
-    assert memory["streamed_parameter_bytes"] == pair.package.streamed_parameter_bytes
-
-
-@pytest.mark.parametrize("name", OLDER)
-def test_parameter_memory_is_that_of_compiler_16(
-    name: str, benchmark: SimpleNamespace, shared_data: Callable[[str], Path]
-):
-    pair = benchmark.read_pair(shared_data(f"coral/{name}_edgetpu.tflite"))
-    real = pair.package.cached_parameter_bytes + pair.package.streamed_parameter_bytes
-    assert pair.predicted.memory["parameter_bytes"] - real == OLDER[name]
-    assert pair.predicted.memory["streamed_parameter_bytes"] == pair.package.streamed_parameter_bytes
-
-
-@pytest.mark.parametrize(
-    ("data", "rows"),
-    [
-        (lambda: ops.dense(8), 4),  # 16 outputs * (4 inputs + scale + bias + zero point, of four bytes each)
-        (lambda: ops.dense(65), 32),  # 128 outputs
-        (lambda: ops.conv(3), 12),  # 16 outputs * (9 places * 4 inputs + 12)
-        (lambda: ops.depthwise(), 3),  # 4 channels * (9 places * 4 bytes + 12)
-        (lambda: ops.same("SOFTMAX", (1, 1000)), 0),
-        (lambda: ops.same("SOFTMAX", (1, 1001)), 753),  # masks: three rows for each four classes
-        (lambda: ops.single("ADD", [(1, 8, 8, 32), np.arange(32).astype(np.int8)], (1, 8, 8, 32)), 8),  # 16 tiles * 32
-        (lambda: ops.single("ADD", [(1, 8, 8, 32), np.full(32, 3, np.int8)], (1, 8, 8, 32)), 0),  # one number
-    ],
-)
-def test_parameter_memory_by_hand(data: Callable[[], bytes], rows: int):
-    assert judged(data()).memory["parameter_bytes"] == 64 * rows
-
-
-@pytest.mark.parametrize(
-    ("log", "name"),
-    [
-        ("modelnew__yolov5n-int8", "yolov5n-int8_640"),
-        ("facemesh_EdgeTPU__models__cocompile__face_detection_front_128_full_integer_quant", PAIRS[4]),
-        ("asr_edgetpu_demo__tflite_model__ASR_Model", "asr_model_fm15"),
-        ("tensorflowlite__detect", "ssd_mobilenet_detect_postprocess"),
-    ],
-)
-def test_statuses_of_logs_whose_model_is_here(log: str, name: str, shared_data: Callable[[str], Path]):
-    placement = predict(describe_model(read_model(shared_data(f"coral/{name}.tflite"))))
-    told = placement_from_report(read_log(shared_data, log), placement)
-    assert told is not None, "the log's counts are not the predicted ones"
-    assert told.operators == placement.operators
-
-
-def test_yolov8_with_80_classes(shared_data: Callable[[str], Path]):
-    """Its log is here, its file is not: that of one class, with the sizes that the classes change, comes to the log's
-    counts, but for a QUANTIZE more."""
-    graph = describe_model(read_model(shared_data("coral/yolov8n_640_1class_full_integer_quant.tflite")))
-    head = {operator.outputs[0] for operator in graph.operators if operator.index >= 183}
-    sizes = {(1, 8400): (80, 8400), (5, 8400): (84, 8400)}
-
-    def widen(tensor: TensorInfo) -> TensorInfo:
-        shape = tuple(144 if size == 65 else size for size in tensor.shape)
-        if len(shape) == 3:
-            shape = (shape[0], *sizes.get(shape[1:], shape[1:]))
-        if len(shape) == 4 and shape[1] == shape[2] and shape[3] == 1:
-            shape = (*shape[:3], 80)
-        return replace(tensor, shape=shape)
-
-    tensors = tuple(widen(tensor) if index in head else tensor for index, tensor in enumerate(graph.tensors))
-    found = Counter((one.type, one.status) for one in predict(replace(graph, tensors=tensors)).operators)
-    (model,) = read_log(shared_data, "edgetpu_lite__yolov8n_full_integer_quant").models
-    told = Counter({(row.type, row.status): row.count for row in model.rows})
-    assert found - told == Counter({("QUANTIZE", STATUS["mapped"]): 1})
-    assert told - found == Counter()
-
-
-def test_weights_with_many_inputs_to_an_output_are_streamed():
-    """google-coral/edgetpu issue 572: 3.45 MiB of a convolution over all of a [1, 7, 7, 576] are streamed."""
-    made = ops.options("Conv2D", strideW=1, strideH=1, dilationWFactor=1, dilationHFactor=1, padding=1)
-    parameters = [ops.weights(128, 7, 7, 576), ops.bias(128)]
-    memory = judged(ops.single("CONV_2D", [(1, 7, 7, 576), *parameters], (1, 1, 1, 128), made)).memory
-    assert memory["cached_parameter_bytes"] == 0
-    assert f"{memory['streamed_parameter_bytes'] / 2**20:.2f}" == "3.45"
-
-
-def test_a_layer_that_is_larger_than_the_chip_is_streamed():
-    """LibrEdgeTPU: of a Dense of 8192 x 8192 nothing is cached, 64.00 MiB are streamed."""
-    filters = np.broadcast_to(np.int8(1), (8192, 8192))
-    memory = judged(ops.single("FULLY_CONNECTED", [(1, 8192), filters], (1, 8192))).memory
-    assert (memory["cached_parameter_bytes"], memory["streamed_parameter_bytes"] >> 20) == (0, 64)
-
-
-def read_log(shared_data: Callable[[str], Path], name: str) -> Report:
-    return parse_report(shared_data(f"coral/logs/{name}.log").read_text())
 
 
 def test_it_is_a_rule_set():
@@ -436,17 +263,6 @@ def test_a_version_that_is_not_parsed_fails_the_whole_model(kind: str, inputs: l
     for violation in placement.violations:
         assert f"Didn't find op for builtin opcode '{kind}' version '{version}'" in violation.message
         assert violation.source and violation.remedy
-
-
-def test_every_rule_that_is_not_settled_is_listed(benchmark: SimpleNamespace):
-    lines = benchmark.list_of_rules().splitlines()
-    listed = {tuple(line.split("\t")[:2]) for line in lines if "\t" in line}
-    assert {("TILE", "maps"), ("SUM", "not_over_batch"), ("TRANSPOSE", "two_copies_fit_a_tile")} <= listed
-    assert ("CONV_2D", "maps") not in listed
-    assert ("BATCH_MATMUL", "refused") in listed
-    assert ("LEAKY_RELU", "refused") not in listed
-    told = {(kind, limit.rule) for kind, row in TABLE.rows.items() for limit in row.limits if limit.inferred}
-    assert told <= listed
 
 
 def test_what_is_only_inferred_is_told():

@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "devices.rules.edgetpu": DEVICES | {"formats.tflite_versions"},  # which versions TensorFlow 2.5 parses
     "checks": CHECKS,
     "steps": STEPS,
-    "steps.convert.tflite_to_edgetpu": STEPS | {"devices.edgetpu_compiler"},  # it runs that program
+    "steps.convert.tflite_to_edgetpu": STEPS | {"devices.edgetpu_compiler", "devices.external"},  # it runs that program
     "recipe": RECIPE,
     "plan": PLAN,
     "planning": PLAN,

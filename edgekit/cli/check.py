@@ -37,7 +37,9 @@ MinMappedOption = Annotated[
 MinMacsOption = Annotated[
     str | None, typer.Option("--min-mapped-macs", metavar="SHARE", help="Exit 1 below this share of MACs there.")
 ]
-StrictOption = Annotated[bool, typer.Option("--strict", help="What is not known ends with exit 6.")]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Exit 6 where it is not known where operators run, or whether memory suffices.")
+]
 StepOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -149,7 +151,8 @@ class Checked:
 
         verdict = self.judgement.placement.verdict()
         codes = [exit_code(self.verdicts, strict=self.strict), 4 if verdict == "violates" else 0]
-        codes.append(6 if self.strict and verdict == "not_known" else 0)
+        open_ = verdict == "not_known" or self.judgement.unsettled()
+        codes.append(6 if self.strict and open_ else 0)
         return first_exit_code(codes)
 
 

@@ -299,6 +299,8 @@ def _last_line(checked: Checked) -> str:
         value = "not known" if verdict.value is None else figures.share(verdict.value)
         result = verdict.result.replace("_", " ")
         parts.append(f"{verdict.gate} {value}, limit {figures.share(verdict.limit)}: {result}")
+    if checked.strict and (unsettled := checked.judgement.unsettled()):
+        parts.append(f"whether the {' and the '.join(MEMORY[need.name] for need in unsettled)} fit is not known")
     parts.append(f"exit {checked.exit_code}")
     return "; ".join(parts)
 

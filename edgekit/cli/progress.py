@@ -169,7 +169,8 @@ def _result(result: dict[str, Any]) -> str:
     artifact, measurement = result.get("artifact"), result.get("measurement")
     placement = result.get("placement")
     if isinstance(placement, dict) and placement.get("mapped_operators") is not None:
-        parts.append(f"{figures.share(placement['mapped_operators'])} of operators on the accelerator, predicted")
+        told = "by its compiler" if placement.get("source") == "compiler" else "predicted"
+        parts.append(f"{figures.share(placement['mapped_operators'])} of operators on the accelerator, {told}")
     if isinstance(artifact, dict) and artifact.get("bytes") is not None:
         parts.append(figures.size(artifact["bytes"]))
     if isinstance(measurement, dict):

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from edgekit.devices.edgetpu_compiler import COMPILED_OPERATOR
+from edgekit.devices.edgetpu_compiler import COMPILED_OPERATOR, remaining, same_ends
 from edgekit.devices.judge import Judgement, Need, judge_graph
 from edgekit.devices.placement import Cause, Placed, Placement, Where
 from edgekit.devices.profile import Profile
@@ -58,13 +58,7 @@ def judge_compiled(graph: Graph, profile: Profile, source: Graph | None = None) 
 def belongs(graph: Graph, source: Graph) -> bool:
     """Whether a compiled file may come from ``source``: all that is left in it is there too, and so are its ends."""
     known = {(operator.type, operator.name) for operator in source.operators}
-    left = {(one.type, one.name) for one in graph.operators if one.type != COMPILED_OPERATOR}
-    return left <= known and _ends(graph) == _ends(source)
-
-
-def _ends(graph: Graph) -> list[tuple[tuple[int | None, ...], str]]:
-    tensors = [graph.tensors[index] for index in (*graph.inputs, *graph.outputs)]
-    return [(tensor.shape, tensor.dtype) for tensor in tensors]
+    return remaining(graph) <= known and same_ends(graph, source)
 
 
 def _memory(told: Mapping[str, Any]) -> dict[str, int | None]:

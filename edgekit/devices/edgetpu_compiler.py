@@ -20,14 +20,14 @@ from edgekit.devices.placement import Cause, Placed, Placement, Violation
 from edgekit.devices.rules.edgetpu import NOT_COMPILED
 from edgekit.devices.rules.edgetpu_table import load_table
 from edgekit.errors import AbsentError, StepError
-from edgekit.graph import Graph
+from edgekit.graph import Graph, TensorInfo
 
 PROGRAM = "edgetpu_compiler"
 #: The operator that stands for what it compiled.
 COMPILED_OPERATOR = "edgetpu-custom-op"
 #: Seconds that the compiler may take for itself.
 SECONDS = 180
-#: Seconds beside the compiler's own limit before it is ended from outside.
+#: The most seconds beside the compiler's own limit before it is ended from outside.
 _GRACE = 20
 #: More bytes than this are kept, but not read: they are no report of one model.
 _MOST_READ = 4 << 20
@@ -101,8 +101,9 @@ def _run(
     command = [str(program), "-s", "-t", str(timeout_seconds), "-o", str(out), *more, str(model.absolute())]
     output = output_file(out)
     begin = output.stat().st_size if output.exists() else 0
+    seconds = timeout_seconds + min(_GRACE, timeout_seconds)
     try:
-        code = run_program(command, output, folder=out, seconds=timeout_seconds + _GRACE, waiting=waiting)
+        code = run_program(command, output, folder=out, seconds=seconds, waiting=waiting)
     except StepError as error:
         error.where = error.where or str(model)
         raise
@@ -148,6 +149,26 @@ def _ending(code: int) -> str:
 def remaining(compiled: Graph) -> set[tuple[str, str]]:
     """The operators that a compiled file still has, as (type, name of the first output)."""
     return {(one.type, one.name) for one in compiled.operators if one.type != COMPILED_OPERATOR}
+
+
+def same_ends(compiled: Graph, source: Graph) -> bool:
+    """Whether two graphs have the same inputs and outputs, in their order: names, types, and sizes where both tell
+    them. The compiler writes 1 for a free batch, and sizes that the source leaves to a custom operator."""
+    ours, theirs = _ends(compiled), _ends(source)
+    return len(compiled.inputs) == len(source.inputs) and len(ours) == len(theirs) and all(map(_same, ours, theirs))
+
+
+def _ends(graph: Graph) -> list[TensorInfo]:
+    return [graph.tensors[index] for index in (*graph.inputs, *graph.outputs)]
+
+
+def _same(one: TensorInfo, other: TensorInfo) -> bool:
+    if (one.name, one.dtype) != (other.name, other.dtype):
+        return False
+    if not one.shape or not other.shape:
+        return True
+    sizes = zip(one.shape, other.shape, strict=False)
+    return len(one.shape) == len(other.shape) and all(a is None or b is None or a == b for a, b in sizes)
 
 
 def placement_from_report(
@@ -225,6 +246,8 @@ def _match(
     kinds = Counter(_logged_type(one) for one in operators)
     if {kind: sum(statuses.values()) for kind, statuses in told.items()} != dict(kinds):
         return None
+    if left is not None and not set(left) <= {(one.type, one.name) for one in operators}:
+        return None  # the file holds operators of another model
     known = load_table().statuses.values()
     mapped_words = load_table().statuses["mapped"]
     placed: dict[int, Placed] = {}

@@ -56,7 +56,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Failure:
-    """A line that says why a model was not compiled; ``words`` is edgekit's name for the cause."""
+    """A line that says why a model was not compiled; ``words`` is edgekit's name for the cause;
+    ``general``: another line may say more."""
 
     line: str
     words: str
@@ -64,6 +65,7 @@ class Failure:
     remedy: str
     source: str
     retry: bool = False
+    general: bool = False
 
 
 @dataclass
@@ -80,8 +82,9 @@ class Summary:
 
 @dataclass(frozen=True)
 class Report:
-    """``text`` is all that was printed; ``unknown`` the first lines that were not understood, ``more_unknown`` how many
-    follow them. A search for a part that compiles leaves failures of its tries before it succeeds."""
+    """``text`` is all that was printed; ``failures`` are those that say most first; ``unknown`` the first lines that were
+    not understood, ``more_unknown`` how many follow them. A search for a part that compiles leaves failures of its tries
+    before it succeeds."""
 
     text: str
     version: str | None
@@ -107,7 +110,7 @@ def parse_report(text: str) -> Report:
         reading.version,
         reading.succeeded,
         tuple(reading.models),
-        tuple(reading.failures.values()),
+        tuple(sorted(reading.failures.values(), key=lambda failure: failure.general)),
         tuple(reading.unknown),
         reading.more_unknown,
     )

@@ -62,6 +62,15 @@ class Judgement:
         }
         return {**needs, "accelerator": dict(self.placement.memory)}
 
+    def unsettled(self) -> tuple[Need, ...]:
+        """The needs of which it is not known whether the accelerator meets them, though the device's profile or the
+        model leaves that open; what the device's own compiler took or refused is settled."""
+        if self.placement.source == "compiler":
+            return ()
+        return tuple(
+            need for need in self.memory if not need.required and (need.searched or (need.has and need.needs is None))
+        )
+
     def mapped_range(self, figure: str) -> tuple[float, float] | None:
         """(share on the accelerator, the same if all that is not known were there too) of ``mapped_operators`` or
         ``mapped_macs``; None where there is nothing to take a share of."""

@@ -192,7 +192,7 @@ def _output(
         )
     profile = profiles[output.target] if output.target else None
     simulated = profile is not None and profile.toolchain.compiler is not None
-    compiled = entry is not None and entry.compile
+    compiled = len(judged) > 1
     device = None
     if profile is not None and judges(profile) in judged:
         device = profile.model_dump(mode="json", exclude_none=True)

@@ -29,7 +29,8 @@ class Use:
 
 
 def make_chain(recipe: Recipe, profiles: Mapping[str, Profile], output: Wanted, format_name: str) -> list[Use]:
-    """The steps from the source to ``output``: the recipe's own, then the rest of the profile's route.
+    """The steps from the source to ``output``: the recipe's own, then the rest of the profile's route. Own steps that
+    end with the one that compiles for the device (of a model that is quantized already) are all.
 
     Raises:
         RecipeError: a step of the recipe cannot take what comes to it, or its options do not fit together.
@@ -51,9 +52,10 @@ def make_chain(recipe: Recipe, profiles: Mapping[str, Profile], output: Wanted, 
     route = profile.routes[output.precision]
     options = {use.step: use.options for use in route}
     uses = [_merge(recipe, output, entry, step, index, options.get(step.name, {})) for index, step in enumerate(own)]
-    for use in route[_enter_route(profile, output, own, format_name) :]:
+    compiled = bool(own) and own[-1].name == profile.compile_step(output.precision)
+    for use in () if compiled else route[_enter_route(profile, output, own, format_name) :]:
         uses.append(_merge(recipe, output, entry, STEPS.get(use.step), None, use.options))
-    if entry.compile:
+    if entry.compile and not compiled:
         uses.append(_merge(recipe, output, entry, _compile_step(recipe, profile, output), None, {}))
     check_limits(recipe, profile, output.name, uses, format_name)
     return uses

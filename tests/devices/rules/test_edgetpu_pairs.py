@@ -22,11 +22,10 @@ from edgekit.devices.placement import Placement
 from edgekit.devices.rules.edgetpu import predict
 from edgekit.devices.rules.edgetpu_table import load_table
 from edgekit.formats.tflite import describe_model
-from edgekit.formats.tflite_flatbuffer import read_model
+from edgekit.formats.tflite_flatbuffer import parse_model, read_model
 from edgekit.graph import Graph, Operator, TensorInfo
 
 ROOT = Path(__file__).resolve().parents[3]
-models = SimpleNamespace(**run_path(str(ROOT / "tests" / "tflite_models.py")))
 ops = SimpleNamespace(**run_path(str(ROOT / "tests" / "edgetpu_operators.py")))
 TABLE = load_table()
 STATUS = TABLE.statuses

@@ -82,9 +82,9 @@ class Summary:
 
 @dataclass(frozen=True)
 class Report:
-    """``text`` is all that was printed; ``failures`` are those that say most first; ``unknown`` the first lines that were
-    not understood, ``more_unknown`` how many follow them. A search for a part that compiles leaves failures of its tries
-    before it succeeds."""
+    """``text`` is all that was printed; ``failures`` are those that say most first; ``unknown`` the first lines that
+    were not understood, ``more_unknown`` how many follow them. A search for a part that compiles leaves failures of its
+    tries before it succeeds."""
 
     text: str
     version: str | None

@@ -12,10 +12,14 @@ to each output (google-coral/edgetpu issues 663 and 572, where it is a convoluti
 the compiler's log also counts the copies that layers of fewer than 64 outputs may have in several tiles (768 bytes of a
 convolution to 16 channels: 3 KiB).
 
-Not known: what a transpose takes, and a reshape that joins positions of several channels (both are left out); and what
-an LSTM takes, of which no figure is given. Its four gates lie in rows as above, a bias and the weights of input and
-state for each unit (in two files: 1,408 bytes a gate for 7 inputs and 32 units, 1,664 for 28 and 20), but 28 to 40 KiB
-of matrices beside them, which move the digits of the state, were not worked out.
+What a reshape takes that joins columns to channels follows from a single file (20 columns of 20 channels to 400), in
+which a transpose took nothing.
+
+Not known: what an LSTM takes, of which no figure is given. Its four gates lie in rows as above, a bias and the weights
+of input and state for each unit (in two files: 1,408 bytes a gate for 7 inputs and 32 units, 1,664 for 28 and 20), and
+one byte for each step and unit is streamed (120 x 32, and 28 x 20 filled up to 576); but 40,512 and 27,712 bytes of
+matrices beside them, which move the digits of the state, were not worked out: two files do not tell by which of steps,
+inputs and units they grow.
 """
 
 from __future__ import annotations
@@ -171,7 +175,22 @@ def _moving_bytes(mapped: Mapped, operator: Operator) -> int:
             return _fill_outputs(after[-1]) * _fill_up(after[-1], 4)
     if operator.type == "RESHAPE" and before[-1] == 1 < after[-1] == math.prod(before):
         return 0 if _comes_in(mapped, operator) else _ROW * (min(after[-1], 16) + 1)
+    if operator.type == "RESHAPE" and len(before) > 1 and 1 < before[-1] < after[-1] == before[-2] * before[-1]:
+        return 0 if _feeds_a_layer(mapped, operator) else _joining_bytes(before[-1], after[-1])
     return 0
+
+
+def _joining_bytes(channels: int, joined: int) -> int:
+    """Columns laid behind each other: each 64 outputs come from the columns that lie under them."""
+    starts = range(0, joined, 64)
+    columns = max((min(start + 64, joined) - 1) // channels - start // channels + 1 for start in starts)
+    return len(starts) * 64 * columns * _fill_up(channels, 4)
+
+
+def _feeds_a_layer(mapped: Mapped, operator: Operator) -> bool:
+    """Whether all that reads it has weights, which can be laid out in the order that is there."""
+    readers = [mapped.graph.operators[place] for index in operator.outputs for place in mapped.readers.get(index, ())]
+    return bool(readers) and all(reader.type == "FULLY_CONNECTED" for reader in readers)
 
 
 def _comes_in(mapped: Mapped, operator: Operator) -> bool:

@@ -1,8 +1,9 @@
 """Fit the latency rates on published figures, and judge them: ``python benchmarks/latency_estimates.py [--write]``.
 
-Prints, for every profile and precision with published figures, each model's published time, the time that the rates
-fitted on all the others give (leave-one-out) and its error, and the median and the worst of these errors. ``--write``
-puts the rates into edgekit/devices/latency.yaml, with their sources and errors.
+The figures are those of the target profiles (``reference``); latency_figures.yaml says which are taken. Prints, for
+every profile and precision with such figures, each model's published time, the time that the rates fitted on all the
+others give (leave-one-out) and its error, and the median and the worst of these errors. ``--write`` puts the rates into
+edgekit/devices/latency.yaml, with their sources and errors.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from published_models import build
 from scipy.optimize import nnls
 
-from edgekit.devices import latency
+from edgekit.devices import Profile, latency, load_profiles
 from edgekit.devices.assume import assume_quantized
 from edgekit.devices.placement import Placement
 from edgekit.devices.rules.edgetpu import predict
@@ -54,9 +55,44 @@ def main() -> int:
 
 
 def load_figures() -> dict[str, dict[str, dict[str, Any]]]:
+    """{profile: {precision: entry}}; an entry's ``figures`` are {name of published_models.py: published ms}, and its
+    ``source`` those of the figures. What is taken, and how it is fitted, is said by latency_figures.yaml."""
     from ruamel.yaml import YAML
 
-    found: dict[str, dict[str, dict[str, Any]]] = YAML(typ="safe", pure=True).load(FIGURES)
+    stored = YAML(typ="safe", pure=True).load(FIGURES)
+    profiles = load_profiles()
+    return {
+        name: {precision: _take_figures(entry, profiles[name], stored["networks"]) for precision, entry in told.items()}
+        for name, told in stored["profiles"].items()
+    }
+
+
+def _take_figures(entry: Mapping[str, Any], profile: Profile, networks: Mapping[str, str]) -> dict[str, Any]:
+    """The entry with the profile's own figures, those of its ``host`` too.
+
+    Raises:
+        ValueError: a model has two latencies under its conditions, or none is known under one of them.
+    """
+    taken: dict[str, float] = {}
+    sources: dict[str, None] = {}
+    left, used = dict(entry.get("excluded", {})), set()
+    for figure in profile.reference:
+        network, ms = networks.get(figure.model), figure.result.value
+        if figure.metric != "latency" or figure.conditions not in entry["figures"] or network is None or ms is None:
+            continue
+        used.add(figure.conditions)
+        if figure.model in left:
+            continue
+        if network in taken:
+            raise ValueError(f"{profile.name} has two latencies of {figure.model} under {entry['figures']}")
+        taken[network] = ms
+        sources[str(figure.result.source)] = None
+    unused = [conditions for conditions in entry["figures"] if conditions not in used]
+    if unused:
+        raise ValueError(f"{profile.name} has no latency under {unused}")
+    found = {**entry, "figures": taken, "source": "; ".join(sources)}
+    if "host" in entry:
+        found["host"] = _take_figures(entry["host"], profile, networks)
     return found
 
 

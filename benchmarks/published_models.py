@@ -168,7 +168,9 @@ def squeezenet(release: str = "1.0", side: int = 224) -> Graph:
 # --- residual networks -----------------------------------------------------------------------------------------------
 
 
-def resnet(repeats: Sequence[int], side: int = 224, *, bottleneck: bool = True, early: bool = False) -> Graph:
+def resnet(
+    repeats: Sequence[int], side: int = 224, *, bottleneck: bool = True, early: bool = False, classes: int = 1000
+) -> Graph:
     """ResNet, version 1. ``early``: a stage halves the size in its last unit, not its first (TensorFlow slim)."""
     net = Net(side)
     x = net.pool(net.conv(0, 64, 7, 2, 3), 3, 2, 1)
@@ -179,7 +181,7 @@ def resnet(repeats: Sequence[int], side: int = 224, *, bottleneck: bool = True, 
             else:
                 stride = 2 if unit == 0 and stage else 1
             x = (_bottleneck if bottleneck else _basic)(net, x, 64 << stage, stride)
-    return net.classify(x)
+    return net.classify(x, classes)
 
 
 def _basic(net: Net, x: int, width: int, stride: int) -> int:
@@ -275,14 +277,15 @@ _V3_SMALL = [
 ]  # fmt: skip
 
 
-def mobilenet_v3(size: str, side: int = 224) -> Graph:
+def mobilenet_v3(size: str, side: int = 224, *, classes: int = 1000, hidden: bool = True) -> Graph:
+    """``hidden``: with the layer before the last."""
     net = Net(side)
     x = net.conv(0, 16, 3, 2)
-    rows, last, hidden = (_V3_LARGE, 960, 1280) if size == "large" else (_V3_SMALL, 576, 1024)
+    rows, last, width = (_V3_LARGE, 960, 1280) if size == "large" else (_V3_SMALL, 576, 1024)
     for kernel, middle, channels, squeeze, stride in rows:
         x = _inverted(net, x, middle, channels, kernel, stride, round_channels(middle / 4) if squeeze else 0)
     x = net.global_pool(net.conv(x, last, 1))
-    return net.graph(net.dense(net.dense(x, hidden), 1000))
+    return net.graph(net.dense(net.dense(x, width) if hidden else x, classes))
 
 
 def efficientnet_edgetpu(width: float, depth: float, side: int) -> Graph:
@@ -309,29 +312,35 @@ def efficientnet_edgetpu(width: float, depth: float, side: int) -> Graph:
 # --- detectors ------------------------------------------------------------------------------------------------------
 
 
-def yolox_s(side: int = 640, classes: int = 80) -> Graph:
-    """YOLOX-S up to its raw outputs: CSPDarknet, PAFPN and the decoupled head, at half width and a third of depth."""
+def yolox(width: float = 0.5, depth: float = 0.33, side: int = 640, classes: int = 80) -> Graph:
+    """YOLOX up to its raw outputs: CSPDarknet, PAFPN and the decoupled head; S is at half width and a third of depth,
+    M at 0.75 and 0.67, L at 1 and 1."""
+
+    def units(count: int) -> int:
+        return max(round(count * depth), 1)
+
+    c64, c128, c256, c512, c1024 = (int(count * width) for count in (64, 128, 256, 512, 1024))
     net = Net(side)
     x = net.add("SPACE_TO_DEPTH", (0,), (1, side // 2, side // 2, 12))
-    x = net.conv(x, 32, 3)
+    x = net.conv(x, c64, 3)
     kept = []
-    for channels, count in ((64, 1), (128, 3), (256, 3), (512, 1)):
+    for channels, count in ((c128, 3), (c256, 9), (c512, 9), (c1024, 3)):
         x = net.conv(x, channels, 3, 2)
-        if channels == 512:
-            x = net.conv(x, 256, 1)
-            x = net.conv(net.concat(x, *(net.pool(x, kernel, 1) for kernel in (5, 9, 13))), 512, 1)
-        x = _csp(net, x, channels, count, residual=channels != 512)
+        if channels == c1024:
+            x = net.conv(x, c512, 1)
+            x = net.conv(net.concat(x, *(net.pool(x, kernel, 1) for kernel in (5, 9, 13))), c1024, 1)
+        x = _csp(net, x, channels, units(count), residual=channels != c1024)
         kept.append(x)
     _, third, fourth, fifth = kept
-    top = net.conv(fifth, 256, 1)
-    middle = net.conv(_csp(net, net.concat(_enlarge(net, top), fourth), 256, 1), 128, 1)
-    low = _csp(net, net.concat(_enlarge(net, middle), third), 128, 1)
-    mid = _csp(net, net.concat(net.conv(low, 128, 3, 2), middle), 256, 1)
-    high = _csp(net, net.concat(net.conv(mid, 256, 3, 2), top), 512, 1)
+    top = net.conv(fifth, c512, 1)
+    middle = net.conv(_csp(net, net.concat(_enlarge(net, top), fourth), c512, units(3)), c256, 1)
+    low = _csp(net, net.concat(_enlarge(net, middle), third), c256, units(3))
+    mid = _csp(net, net.concat(net.conv(low, c256, 3, 2), middle), c512, units(3))
+    high = _csp(net, net.concat(net.conv(mid, c512, 3, 2), top), c1024, units(3))
     outputs = []
     for level in (low, mid, high):
-        stem = net.conv(level, 128, 1)
-        labels, boxes = (net.conv(net.conv(stem, 128, 3), 128, 3) for _ in range(2))
+        stem = net.conv(level, c256, 1)
+        labels, boxes = (net.conv(net.conv(stem, c256, 3), c256, 3) for _ in range(2))
         outputs.append(net.concat(net.conv(boxes, 4, 1), net.conv(boxes, 1, 1), net.conv(labels, classes, 1)))
     return net.graph(*outputs)
 
@@ -445,7 +454,18 @@ def _models() -> dict[str, Callable[[], Graph]]:
         "efficientnet_edgetpu_s": lambda: efficientnet_edgetpu(1.0, 1.0, 224),
         "efficientnet_edgetpu_m": lambda: efficientnet_edgetpu(1.0, 1.1, 240),
         "efficientnet_edgetpu_l": lambda: efficientnet_edgetpu(1.2, 1.4, 300),
-        "yolox_s_640": yolox_s,
+        "yolox_s_640": yolox,
+        "yolox_m_640": lambda: yolox(0.75, 0.67),
+        "yolox_l_640": lambda: yolox(1.0, 1.0),
+        # As netspresso-trainer has them: of few classes, and MobileNet v3 Small without the layer before the last.
+        "mobilenet_v3_large_3": lambda: mobilenet_v3("large", classes=3),
+        "mobilenet_v3_small_3": lambda: mobilenet_v3("small", classes=3, hidden=False),
+        "resnet18_3": lambda: resnet((2, 2, 2, 2), bottleneck=False, classes=3),
+        "resnet34_3": lambda: resnet(RESNET50, bottleneck=False, classes=3),
+        "resnet50_3": lambda: resnet(RESNET50, classes=3),
+        "yolox_s_640_4": lambda: yolox(classes=4),
+        "yolox_m_640_4": lambda: yolox(0.75, 0.67, classes=4),
+        "yolox_l_640_4": lambda: yolox(1.0, 1.0, classes=4),
         "yolov8n_416": lambda: yolov8(0.25, 0.33, 1024, 416),
         "yolov8n_640": lambda: yolov8(0.25, 0.33, 1024, 640),
         "yolov8s_416": lambda: yolov8(0.5, 0.33, 1024, 416),

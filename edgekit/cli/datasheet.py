@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edgekit.cli.terminal import table
-
 if TYPE_CHECKING:
     from edgekit.devices import Fact, Profile
-    from edgekit.devices.profile import Route
+    from edgekit.devices.profile import Figure, Route
 
 #: Columns where standard output is no terminal, and the fewest and most that are used.
 WIDTH, NARROWEST, WIDEST = 100, 60, 120
@@ -91,14 +89,16 @@ def datasheet(profile: Profile, width: int | None = None) -> str:
     parts.append(_section("Routes", [(name, _route(steps)) for name, steps in profile.routes.items()], width))
     for heading, part, names in GROUPS:
         facts = getattr(profile, part)
-        rows = [(shown, *_told(getattr(facts, name), sources)) for name, shown in names.items() if getattr(facts, name)]
+        say = _bytes if part == "memory" else text_of
+        known = [(shown, getattr(facts, name)) for name, shown in names.items()]
+        rows = [(shown, *_told(fact, sources, say)) for shown, fact in known if fact]
         if part == "operators" and facts.rules:
             rows.insert(0, ("judged by", f"edgekit's rule set {facts.rules}"))
         if part == "toolchain" and facts.needs:
             rows.insert(0, ("edgekit needs", ", ".join(facts.needs)))
         if rows:
             parts.append(_section(heading, rows, width))
-    parts += _handover(profile, sources, width) + _figures(profile, sources)
+    parts += _handover(profile, sources, width) + _figures(profile, sources, width) + _estimates(profile, width)
     parts.append(_footnotes(sources, width))
     return "\n\n".join(parts)
 
@@ -112,9 +112,17 @@ def text_of(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _told(fact: Fact[Any], sources: _Sources) -> list[str]:
+def _bytes(value: int) -> str:
+    """``4,294,967,296 (4 GiB)``, where it comes to a round number of those."""
+    for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
+        if value % size == 0:
+            return f"{value:,} ({value // size} {unit})"
+    return f"{value:,}"
+
+
+def _told(fact: Fact[Any], sources: _Sources, say: Callable[[Any], str] = text_of) -> list[str]:
     """The value with its footnote, and its note."""
-    said = text_of(fact.value) if fact.known else "not known"
+    said = say(fact.value) if fact.known else "not known"
     return [f"{said}{_NO_BREAK}{sources.mark(fact)}", *([fact.note] if fact.note else [])]
 
 
@@ -175,20 +183,41 @@ def _handover(profile: Profile, sources: _Sources, width: int) -> list[str]:
     return ["\n".join(lines)]
 
 
-def _figures(profile: Profile, sources: _Sources) -> list[str]:
+def _figures(profile: Profile, sources: _Sources, width: int) -> list[str]:
+    """What was published, under its conditions: a line of those, and one for each model below it."""
     if not profile.reference:
         return []
+    groups: dict[str, list[Figure]] = {}
+    for figure in profile.reference:
+        under = f"{figure.conditions or 'conditions not told'}{_NO_BREAK}{sources.mark(figure.result)}"
+        groups.setdefault(under, []).append(figure)
+    model = max(len(figure.model) for figure in profile.reference)
+    metric = max(len(figure.metric) for figure in profile.reference)
+    lines = ["Published figures"]
+    for under, figures in groups.items():
+        lines += ["  " + line for line in _wrap(under, width - 2)]
+        lines += [f"    {one.model.ljust(model)}  {one.metric.ljust(metric)}  {_result(one)}" for one in figures]
+    return ["\n".join(lines)]
+
+
+def _estimates(profile: Profile, width: int) -> list[str]:
+    """What the estimates of `check` rest on, by precision, and how far off they were."""
+    from edgekit.devices.latency import load_rates
+
     rows = [
         (
-            f"  {figure.model}",
-            figure.metric,
-            f"{figure.result.value:g} {figure.unit}" if figure.result.value is not None else "not known",
-            " ".join([figure.conditions or "", sources.mark(figure.result)]).strip(),
+            precision,
+            f"fitted on {rates.models} published models ({rates.conditions})",
+            f"each estimated from the others: typical error {100 * rates.typical_error:.0f} %, "
+            f"worst {100 * rates.worst_error:.0f} %",
         )
-        for figure in profile.reference
+        for precision, rates in load_rates().get(profile.name, {}).items()
     ]
-    _, *lines = table(("  model", "", "", "conditions"), rows).splitlines()
-    return ["\n".join(["Published figures", *lines])]
+    return [_section("Latency estimates", rows, width)] if rows else []
+
+
+def _result(figure: Figure) -> str:
+    return "not known" if figure.result.value is None else f"{figure.result.value:,.10g} {figure.unit}"
 
 
 def _footnotes(sources: _Sources, width: int) -> str:

@@ -57,6 +57,8 @@ PUBLISHED = {
     "efficientnet_edgetpu_m": (6.899496, 3040),
     "efficientnet_edgetpu_l": (10.589712, 8000),
     "yolox_s_640": (8.968255, 13400),
+    "yolox_m_640": (25.3, 36900),
+    "yolox_l_640": (54.2, 77800),
     "yolov8n_640": (3.2, 4350),
     "yolov8s_640": (11.2, 14300),
     "yolov8m_640": (25.9, 39450),
@@ -66,6 +68,8 @@ ROUNDED = {
     "mobilenet_v1_0.25_128": (0.005, 0.5),
     "mobilenet_v1_0.5_160": (0.005, 0.5),
     "efficientnet_edgetpu_s": (0, 5),
+    "yolox_m_640": (0.05, 25),
+    "yolox_l_640": (0.05, 25),
     "yolov8n_640": (0.05, 25),
     "yolov8s_640": (0.05, 25),
     "yolov8m_640": (0.05, 25),
@@ -124,9 +128,31 @@ def test_the_fit_finds_rates_that_explain_every_time_but_one(benchmarks: ModuleT
     assert benchmarks.fit(rows, times) == pytest.approx({"macs": 0.004, "inference": 2.0}, rel=0.05)
 
 
+def test_the_figures_are_those_of_the_profiles(benchmarks: ModuleType) -> None:
+    """By hand: the README of kentaroy47 has 18, 30, 42 ms; a model that is excluded or has no layer table is out."""
+    figures = benchmarks.load_figures()
+    nano = figures["jetson-nano"]["fp16"]["figures"]
+    assert [nano[f"resnet{depth}_256"] for depth in (18, 34, 50)] == [18, 30, 42]
+    assert "github.com/kentaroy47/" in figures["jetson-nano"]["fp16"]["source"]
+    assert "efficientnet_edgetpu_s" in figures["coral"]["int8"]["figures"]
+    assert "efficientnet_edgetpu_s" not in figures["coral"]["int8"]["host"]["figures"]
+    assert len(figures["oak"]["fp16"]["figures"]) == 6  # of nine models
+
+
+def test_two_latencies_of_one_model_are_not_chosen_among(benchmarks: ModuleType) -> None:
+    nano = load_profiles()["jetson-nano"]
+    entry = {"figures": ["TensorRT, FP16", "TensorRT, FP32"]}
+    with pytest.raises(ValueError, match="two latencies of ResNet-18 256"):
+        benchmarks._take_figures(entry, nano, {"ResNet-18 256": "resnet18_256"})
+    with pytest.raises(ValueError, match="no latency under"):
+        benchmarks._take_figures({"figures": ["on the moon"]}, nano, {})
+
+
 def test_what_was_reached(benchmarks: ModuleType) -> None:
-    """The aim of 25 % median for the USB accelerator and the Jetson Nano."""
+    """The aim of 25 % median for the USB accelerator and the Jetson Nano; others that came below it."""
     rates = load_rates()
+    for name in ("jetson-xavier-nx", "jetson-orin-nano", "jetson-agx-orin", "raspberry-pi-4", "raspberry-pi-5"):
+        assert rates[name]["fp16"].typical_error <= 0.25 and rates[name]["fp16"].models >= 6
     assert rates["coral"]["int8"].typical_error <= 0.25
     assert rates["jetson-nano"]["fp16"].typical_error <= 0.25
 
@@ -205,7 +231,7 @@ def test_no_estimate_for_what_would_not_run(benchmarks: ModuleType) -> None:
 
 def test_no_estimate_far_from_the_published_times(benchmarks: ModuleType) -> None:
     graph, profiles = benchmarks.build("vgg19"), load_profiles()
-    assert estimate(graph, profiles["raspberry-pi-4"]) is None
+    assert estimate(graph, profiles["android-cpu"]) is None
     assert estimate(_network(), profiles["coral"]) is None
 
 

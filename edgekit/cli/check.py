@@ -92,9 +92,9 @@ def check(
     """
     from edgekit.cli.model_flags import Flags
     from edgekit.cli.placement import check_document, check_text
+    from edgekit.cli.step_flags import parse_steps
     from edgekit.devices import load_profiles
     from edgekit.planning.checking import choose_precision
-    from edgekit.cli.step_flags import parse_steps
 
     limits = _limits(min_mapped, min_mapped_macs)
     profiles = load_profiles(targets_dir)
@@ -212,12 +212,12 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         message = f"{flags.model} is no compiled file, so that --compiled-from means nothing"
         raise InputError(message, remedy="leave it out", code="usage")
     steps = [] if compiled else steps_to_judged(profile, precision, given, question.steps)
-    path = _convert(flags, steps, profiles, out) if steps else None
-    with Jobs() as jobs:
-        if path is None:
     if ".py:" not in flags.model:
         declared = [text.rpartition("=")[0] for text in flags.shape]
         check_sizes(profile, Path(flags.model), given, declared, question.steps)
+    path = _convert(flags, steps, profiles, out) if steps else None
+    with Jobs() as jobs:
+        if path is None:
             inputs = {name: {"shape": sizes} for name, sizes in parse_shapes(flags).items()}
             artifact = jobs.read_named(flags.model, inputs, flags.weights)
         else:
@@ -274,10 +274,10 @@ def _next_command(question: Question, judgement: Judgement, given: str) -> str |
     """The command that judges the model with the steps that its remedies name; None where they name none that apply."""
     import shlex
 
+    from edgekit.cli.step_flags import step_text
     from edgekit.planning.checking import applicable, remedy_steps
 
     flags, profile, precision = question.flags, question.profile, question.precision
-    from edgekit.cli.step_flags import step_text
     tried = [name for written in question.steps for name in written]
     named = applicable(remedy_steps(judgement.placement, tried), profile, precision, given)
     if not named:

@@ -87,13 +87,14 @@ def find_package(name: str) -> Package:
 
 
 def find_programs() -> list[dict[str, str | None]]:
-    """{name, path (None: not on PATH), use, get, source} of each program of others."""
+    """{name, path (None: not on PATH), version (None: not told), use, get, source} of each program of others."""
     from edgekit.devices.programs import load_programs
 
     return [
         {
             "name": program.name,
             "path": None if (found := program.find()) is None else str(found),
+            "version": program.version(),
             "use": program.use,
             "get": program.get,
             "source": program.source,
@@ -256,5 +257,6 @@ def _text(
 def _program_lines(program: dict[str, str | None]) -> list[str]:
     """``edgetpu_compiler: not on PATH (not needed; ...)`` and how to get it."""
     if program["path"] is not None:
-        return [f"{program['name']}: {program['path']} ({program['use']})"]
+        version = program["version"] or "of a version that it does not tell"
+        return [f"{program['name']} {version}: {program['path']} ({program['use']})"]
     return [f"{program['name']}: not on PATH (not needed; where it is, {program['use']})", f"  {program['get']}"]

@@ -144,7 +144,10 @@ def test_doctor_tells_of_programs_that_may_be_there(edgekit_command: Command, tm
     installed = tmp_path / "edgetpu_compiler"
     installed.write_text("#!/bin/sh\n")
     installed.chmod(0o755)
-    assert f"edgetpu_compiler: {installed}" in edgekit_command("doctor", env=env).stdout
+    said = edgekit_command("doctor", env=env).stdout
+    assert f"edgetpu_compiler of a version that it does not tell: {installed}" in said
+    installed.write_text("#!/bin/sh\n[ \"$1\" = --version ] && echo 'Edge TPU Compiler version 16.0.384591198'\n")
+    assert f"edgetpu_compiler 16.0.384591198: {installed}" in edgekit_command("doctor", env=env).stdout
 
 
 def test_doctor_of_a_stack_that_lacks_something(edgekit_command: Command, tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from edgekit.devices import load_profiles
 from edgekit.devices.programs import find_program, load_programs, read_compiled
@@ -42,3 +45,27 @@ def test_a_compiled_file_of_which_less_was_mapped(shared_data: Callable[[str], P
     told = read_compiled(load_profiles()["coral"], predicted, graph)
     assert told.totals()["accelerator"] == 0
     assert {one.cause for one in told.operators} <= {"rejected", "host"}
+
+
+@pytest.mark.parametrize(
+    ("body", "version"),
+    [
+        ("echo 'Edge TPU Compiler version 16.0.384591198'", "16.0.384591198"),
+        ("echo; echo 'Edge TPU Compiler version 2.1.302470888'; exit 1", "2.1.302470888"),
+        ("echo 'Edge TPU Compiler version'", None),
+        ("echo 'No such option'; exit 1", None),
+        ("head -c 3000000 /dev/zero; echo; echo 'Edge TPU Compiler version 16.0'", None),
+        ("printf 'Edge TPU Compiler version \\033[31m\\n'", "\ufffd[31m"),
+        ("kill -KILL $$", None),
+    ],
+)
+def test_version_that_a_program_tells(
+    body: str, version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "edgetpu_compiler"
+    script.write_text(f'#!/bin/sh\n[ "$*" = --version ] || exit 1\n{body}\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert load_programs()["edgetpu_compiler"].version() == version
+    monkeypatch.setenv("PATH", "/no/such/folder")
+    assert load_programs()["edgetpu_compiler"].version() is None

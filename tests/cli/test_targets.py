@@ -123,7 +123,7 @@ def test_what_a_profile_rules_out_is_exit_4(edgekit_command, tmp_path: Path) -> 
     graph = helper.make_graph([helper.make_node("Relu", ["a"], ["b"])], "g", values[:1], values[1:])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
     told = {
-        ("jetson-tx2", "int8"): ("no 8-bit integer arithmetic", "wang-xinyu/tensorrtx issue 831", "jetson-tx2/fp16"),
+        ("jetson-tx2", "int8"): ("no 8-bit integer arithmetic", "NVIDIA-AI-IOT/torch2trt issue 255", "jetson-tx2/fp16"),
         ("jetson-nano", "fp32"): ("would have opset 17", "onnx/onnx-tensorrt", "opset 13 or lower"),
         ("coral", "fp32"): ("8-bit integers only", "coral.ai", "coral/int8"),
         ("coral", "int8"): ("cannot have free sizes", "coral.ai/docs/edgetpu/models-intro", "--shape a=1x"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,41 @@ def test_own_profiles_are_looked_up_in_the_wheel_first(tmp_path: Path, monkeypat
 def test_validate_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no target profile"):
         validate_profile(tmp_path / "x.yaml")
+
+
+#: What is another device's, and must not come by `extends`: (profile, words that none of its facts may have).
+FOREIGN = [
+    ("coral-micro", ["USB", "Mendel"]),
+    ("jetson-agx-orin", ["8.5", "Xavier", "fused off"]),
+    ("jetson-orin-nano", ["8.5", "Xavier"]),
+    ("jetson-orin-nx", ["8.5", "fused off"]),
+    ("jetson-tx2", ["Jetson-Nano", "on the Nano", "tensorrt_demos", "4 GB of swap"]),
+    ("kirin-970", ["this profile is for all of them"]),
+    ("kirin-980", ["this profile is for all of them", "cnx-software", "wikichip"]),
+    ("ncs", ["Neural Compute Engine, 2.5 MB", "1.4 TOPS", "without a stick"]),
+    ("oak", ["stick"]),
+    ("raspberry-pi-3", ["Pi 3 4", "Cortex-A72", "BCM2711", "Android"]),
+    ("raspberry-pi-4", ["phone", "Android"]),
+    ("raspberry-pi-5", ["Cortex-A72", "BCM2711", "Android", "1, 2, 4"]),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), FOREIGN)
+def test_no_fact_is_another_devices(name: str, words: list[str]) -> None:
+    profile = load_profiles()[name]
+    told = profile.model_dump_json(exclude={"reference", "handover"})
+    assert [word for word in words if word in told] == []
+
+
+@pytest.mark.parametrize("name", list(load_profiles()))
+def test_what_is_unknown_says_where_it_was_looked_for(name: str) -> None:
+    """A page, a repository, a document or a measurement; not only that devices differ."""
+
+    def walk(value: object) -> list[str]:
+        if isinstance(value, dict):
+            own = [value["unknown"]] if value.get("unknown") else []
+            return own + [text for child in value.values() for text in walk(child)]
+        return [text for child in value for text in walk(child)] if isinstance(value, list) else []
+
+    places = re.compile(r"\w\.\w|/|README|data sheet|compiler logs|measured|pages on")
+    assert [text for text in walk(load_profiles()[name].model_dump()) if not places.search(text)] == []

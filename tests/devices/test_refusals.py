@@ -57,7 +57,7 @@ def test_every_route_plans(tmp_path: Path, source: str, target: str, precision: 
     ("output", "reason", "source", "instead"),
     [
         ("jetson-nano/int8", "no 8-bit integer arithmetic", "wang-xinyu/tensorrtx issue 831", "jetson-nano/fp16"),
-        ("jetson-tx2/int8", "no 8-bit integer arithmetic", "wang-xinyu/tensorrtx issue 831", "jetson-tx2/fp16"),
+        ("jetson-tx2/int8", "no 8-bit integer arithmetic", "NVIDIA-AI-IOT/torch2trt issue 255", "jetson-tx2/fp16"),
         ("coral/fp32", "8-bit integers only", "coral.ai/docs/edgetpu/models-intro", "coral/int8"),
         ("coral-micro/fp16", "8-bit integers only", "coral.ai/docs/edgetpu/models-intro", "coral-micro/int8"),
         ("ncs/int8", "computes in FP16", "Supported_Devices.md", "ncs/fp16"),

@@ -57,11 +57,12 @@ _UNKNOWN = frozenset({"UNIDIRECTIONAL_SEQUENCE_LSTM", "TRANSPOSE_CONV", "PRELU"}
 
 @dataclass(frozen=True)
 class Mapped:
-    """A graph, the places of its operators that map, and who reads each tensor."""
+    """A graph, the places of its operators that map, who reads each tensor, and which operator makes it."""
 
     graph: Graph
     region: frozenset[int]
     readers: dict[int, list[int]]
+    makers: dict[int, Operator]
 
     def tensor(self, indices: Sequence[int], place: int) -> TensorInfo | None:
         index = indices[place] if place < len(indices) else -1
@@ -78,7 +79,8 @@ def predict_memory(graph: Graph, region: Collection[int]) -> dict[str, int | Non
 
     None where a figure is not known: layers whose layout is not known, or too many bytes to tell what is kept.
     """
-    mapped = Mapped(graph, frozenset(region), _find_readers(graph))
+    makers = {output: maker for maker in graph.operators for output in maker.outputs}
+    mapped = Mapped(graph, frozenset(region), _find_readers(graph), makers)
     resident = streamed = 0
     known = settled = True
     for place in sorted(region):
@@ -196,8 +198,7 @@ def _feeds_a_layer(mapped: Mapped, operator: Operator) -> bool:
 def _comes_in(mapped: Mapped, operator: Operator) -> bool:
     """Whether what it reads is an input of the model, which is loaded in the order that is wanted."""
     index = operator.inputs[0] if operator.inputs else -1
-    makers = {output: maker for maker in mapped.graph.operators for output in maker.outputs}
-    seen: set[int] = set()
+    makers, seen = mapped.makers, set[int]()
     while index in makers and index not in seen and makers[index].type in _PASSING and makers[index].inputs:
         seen.add(index)
         index = makers[index].inputs[0]

@@ -209,3 +209,20 @@ def test_style_encoder():
         ("CONV_2D", STATUS["mapped"]): 9,
         ("QUANTIZE", STATUS["limited"]): 1,
     }
+
+
+def test_a_sine_between_layers():
+    """ricardodeazambuja/LibrEdgeTPU, docs/HARDWARE_ANALYSIS.md, (compiler 16): of Dense, Dense, SIN, Dense the
+    compiled file holds the Edge TPU's operator, and behind it DEQUANTIZE, SIN, QUANTIZE, FULLY_CONNECTED, QUANTIZE."""
+    model = models.Builder()
+    x = model.add("QUANTIZE", [model.input("x", (1, 256), "uint8")], (1, 256), dtype="int8")
+    for place in range(3):
+        if place == 2:
+            x = model.add("SIN", [model.add("DEQUANTIZE", [x], (1, 256))], (1, 256))
+            x = model.add("QUANTIZE", [x], (1, 256), dtype="int8")
+        parameters = [model.constant(ops.weights(256, 256)), model.constant(ops.bias(256))]
+        x = model.add("FULLY_CONNECTED", [x, *parameters], (1, 256), dtype="int8")
+    x = model.add("QUANTIZE", [x], (1, 256), dtype="uint8")
+    placement = predict(describe_model(parse_model(model.finish([x]))))
+    left = [one.type for one in placement.operators if one.placement == "cpu"]
+    assert left == ["DEQUANTIZE", "SIN", "QUANTIZE", "FULLY_CONNECTED", "QUANTIZE"]

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from edgekit.graph import Graph, Operator
 
 
+#: Types of constants that are biases, sizes and indices, and never weights.
+_INDICES = ("int32", "int64", "bool")
 FLOATS = ("float16", "float32", "float64", "bfloat16")
 
 
@@ -92,19 +94,27 @@ def quantization(graph: Graph) -> dict[str, Any]:
 
 def inspection_text(name: str, artifact: Artifact, graph: Graph) -> str:
     """The same for a reader."""
+    from edgekit.cli.inside import TOLD, compiled_rows, is_compiled
     from edgekit.report import figures
 
-    found = quantization(graph)
+    found, compiled = quantization(graph), is_compiled(graph.metadata)
+    outside = " in the operators on the CPU" if compiled else ""
+    told = TOLD if compiled else frozenset()
     rows = [
         ("format", artifact.format),
         ("size", f"{figures.size(artifact.bytes)} ({artifact.bytes} bytes)"),
         ("sha256", artifact.sha256),
         *(("input", tensor_text(tensor)) for tensor in artifact.io.inputs),
         *output_rows(artifact),
-        ("MACs", count_text(graph.macs)),
-        ("parameters", count_text(graph.params)),
+        *(compiled_rows(graph.metadata) if compiled else ()),
+        ("MACs", count_text(graph.macs) + outside),
+        ("parameters", count_text(graph.params) + outside),
         ("quantization", _scheme_text(found)),
-        *((name, _metadata_text(value)) for name, value in graph.metadata.items() if name != "quantization"),
+        *(
+            (name, _metadata_text(value))
+            for name, value in graph.metadata.items()
+            if name not in {"quantization", *told}
+        ),
     ]
     operators = [(type_, str(count)) for type_, count in graph.count_types().items()]
     return f"{name}\n\n{pairs(rows, indent='  ')}\n\n{table(('operator', 'count'), operators)}"
@@ -172,7 +182,9 @@ def _scheme_text(found: dict[str, Any]) -> str:
     if found["scheme"] == "none":
         return f"none: weights {found['weights'] or 'none'}"
     spread = "per channel" if found["per_channel"] else "per tensor"
-    parts = [f"{found['scheme']}: weights {found['weights']} {spread}"]
+    kind = found["weights"]
+    weights = "no weights" if kind in (None, *_INDICES) else f"weights {kind} {spread}"
+    parts = [f"{found['scheme']}: {weights}"]
     if found["activations"]:
         parts.append(f"activations {found['activations']}")
     parts.append(f"inputs and outputs {', '.join(found['io'])}")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
+
+#: Control characters that JSON leaves as they are.
+_CONTROLS = re.compile("[\x7f-\x9f]")
 
 
 def prepare_streams() -> None:
@@ -34,18 +38,23 @@ def _open_closed_streams() -> None:
 
 
 def answer(text: str) -> None:
-    """Write what was asked for to standard output."""
-    _write(sys.stdout, text if text.endswith("\n") else text + "\n")
+    """Write what was asked for to standard output; names in a model file do not get at a reader's terminal."""
+    from edgekit.report.figures import visible
+
+    _write(sys.stdout, visible(text if text.endswith("\n") else text + "\n"))
 
 
 def answer_json(document: dict[str, Any]) -> None:
     """Write the one JSON document of ``--json`` to standard output."""
-    answer(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    _write(sys.stdout, _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def note(text: str) -> None:
     """Write a note for the reader to standard error."""
-    _write(sys.stderr, text + "\n")
+    from edgekit.report.figures import visible
+
+    _write(sys.stderr, visible(text) + "\n")
 
 
 def is_interactive() -> bool:

@@ -104,3 +104,11 @@ def test_no_model(name: str, edgekit_command: Command, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert name in done.stderr
+
+
+def test_text_of_a_compiled_file(edgekit_command: Command, shared_data: Callable[[str], Path], snapshot: Any) -> None:
+    """The bytes are those of the executables inside; its log has 16 of 256 operators on the CPU."""
+    file = shared_data("coral/yolov5n-int8_640_edgetpu.tflite")
+    done = edgekit_command("inspect", file)
+    assert done.returncode == 0, done.stderr
+    snapshot("inspect_compiled.txt", done.stdout, {file.parent: "CORAL"})

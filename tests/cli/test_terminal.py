@@ -114,3 +114,24 @@ def _in_terminal(command: list[str], environment: dict[str, str]) -> str:
     assert process.wait(timeout=10) == 0, said.decode()
     os.close(main)
     return said.decode()
+
+
+def test_names_in_a_model_do_not_get_at_the_terminal(edgekit_command: Command, tmp_path: Path) -> None:
+    """A name that would clear the screen, also by the one-byte form of its code; JSON keeps it, escaped."""
+    import json
+
+    import onnx
+
+    name = "\x1b[2Jx\x9b2J\x7f"
+    value = [onnx.helper.make_tensor_value_info(which, 1, [1, 4]) for which in (name, "y")]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", [name], ["y"])], "g", value[:1], value[1:])
+    onnx.save(
+        onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 17)]),
+        tmp_path / "m.onnx",
+    )
+    text = edgekit_command("inspect", tmp_path / "m.onnx").stdout
+    assert "?[2Jx?2J? 1x4 float32" in text
+    assert all(character.isprintable() or character == "\n" for character in text)
+    said = edgekit_command("inspect", tmp_path / "m.onnx", "--json").stdout
+    assert json.loads(said)["inputs"][0]["name"] == name
+    assert all(character.isprintable() or character == "\n" for character in said)

@@ -43,7 +43,7 @@ class Net:
     def numbers(self, *values: float) -> np.ndarray:
         return np.array(values, np.float32)
 
-    def conv(self, name: str, channels: int, inputs: int, side: int = 3, stride: int = 1, gain: float = 1.4) -> str:
+    def conv(self, name: str, channels: int, inputs: int, side: int = 3, stride: int = 1, gain: Any = 1.4) -> str:
         weights = self._draw.normal(0, gain / np.sqrt(inputs * side * side), (channels, inputs, side, side))
         bias = self._draw.normal(0, 0.1, channels)
         weights += self._disturb.normal(0, self.noise * weights.std(), weights.shape) if self.noise else 0.0
@@ -163,6 +163,31 @@ def detections(opset: int = 17, *, padded: int | None = None, noise: float = 0.0
     key = net.add("Gather", filled, np.array(4), axis=1)
     _, order = net.add("TopK", key, np.array([padded]), outputs=2, axis=0)
     return net.model(detections=net.add("Reshape", net.add("Gather", filled, order), np.array([1, padded, 6])))
+
+
+def mixed_head(*, nms: bool = True) -> ModelProto:
+    """One convolution gives, of every place, the distances from it to the four sides of a box in pixels and the logits
+    of five classes, of a range a tenth as large: ``boxes``, ``scores`` and ``labels`` behind NMS, or those of all
+    places, [1, 80, 4] and [1, 80, 5]."""
+    net = Net()
+    gains = np.array([20.0] * 4 + [2.0] * CLASSES).reshape(-1, 1, 1, 1)
+    heads = [net.rows(net.conv(level, 4 + CLASSES, 16, gain=gains), 4 + CLASSES) for level in net.levels]
+    both = net.add("Concat", *heads, axis=1)
+    low, high = (np.array(limits, np.int64) for limits in ([0, 0], [80, 4]))
+    sides = net.add("Relu", net.add("Slice", both, low, high, np.array([1, 2])))
+    logits = net.add("Slice", both, np.array([4]), np.array([9]), np.array([2]))
+    centres = anchors()[None, :, :2]
+    near, far = net.add("Split", sides, np.array([2, 2], np.int64), outputs=2, axis=2)
+    boxes = net.add("Concat", net.add("Sub", centres, near), net.add("Add", far, centres), axis=2)
+    scores = net.add("Sigmoid", net.add("Sub", logits, net.numbers(2)))
+    if not nms:
+        return net.model(boxes=boxes, scores=scores)
+    by_class = net.add("Transpose", scores, perm=[0, 2, 1])
+    chosen = net.add("NonMaxSuppression", boxes, by_class, np.array([8]), net.numbers(0.5), net.numbers(0.5))
+    places = net.add("Gather", chosen, np.array(2), axis=1)
+    own = net.add("Gather", net.add("Reshape", boxes, np.array([-1, 4])), places)
+    labels = net.add("Gather", chosen, np.array(1), axis=1)
+    return net.model(boxes=own, scores=net.add("GatherND", by_class, chosen), labels=labels)
 
 
 def detector_with_bins() -> ModelProto:

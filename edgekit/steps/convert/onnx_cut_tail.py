@@ -12,6 +12,7 @@ from edgekit.artifact import IO, Artifact, Tensor
 from edgekit.formats.onnx_file import read_model, write_model
 from edgekit.steps import Context, Produced, StepOptions, WrittenTail, step
 from edgekit.steps.convert.onnx_cutting import Cut, cut_model, fold_shapes
+from edgekit.steps.convert.onnx_head_split import split_heads
 from edgekit.steps.convert.onnx_postprocessing import Found, find_postprocessing
 from edgekit.steps.convert.onnx_rewriting import Scope
 
@@ -31,6 +32,11 @@ class Options(StepOptions):
         description="a softmax over more numbers than these is post-processing; 16,000 is what the Edge TPU takes, "
         "and 0 moves every final softmax",
     )
+    split_heads: bool = Field(
+        True,
+        description="a convolution that gives boxes and scores of every anchor is split into one for each, so that "
+        "they have scales of their own",
+    )
 
 
 @step(
@@ -38,7 +44,7 @@ class Options(StepOptions):
     accepts="onnx",
     produces="onnx",
     stack="onnx",
-    version=1,
+    version=2,
     options=Options,
     exact=True,
     requires=("onnx",),
@@ -50,6 +56,10 @@ def onnx_cut_tail(context: Context, artifact: Artifact, options: Options) -> Pro
     found = Found(options.outputs, "as named")
     if not options.outputs:
         found = find_postprocessing(model, scope, options.softmax_over)
+    if options.split_heads and not options.outputs:
+        cuts = split_heads(model, scope, found.cuts)
+        if len(cuts) > len(found.cuts):
+            found, scope = Found(tuple(cuts), found.reason), Scope(model)
     cut = cut_model(model, scope.tensors, found.cuts) if found.cuts else None
     if cut is None or not cut.moved:
         write_model(read_model(artifact.path), path)

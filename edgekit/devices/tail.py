@@ -63,7 +63,7 @@ class _Search:
         self._graph = graph
         self._constants = set(constants)
         for operator in graph.operators:
-            if operator.inputs and self._constants.issuperset(index for index in operator.inputs if index >= 0):
+            if operator.inputs and (self._is_folded(operator) or not self._flowing(operator)):
                 self._constants.update(operator.outputs)
         self._layers: set[int] = set()
 
@@ -73,6 +73,10 @@ class _Search:
         return moved if moved and all(map(self._may_end_in, self._cuts(moved))) else frozenset()
 
     # --- what is what ------------------------------------------------------------------------------------------------
+
+    def _is_folded(self, operator: Operator) -> bool:
+        """Fixed sizes, which the step writes as constants."""
+        return operator.type in ("Shape", "SHAPE") and self._tensor(operator.inputs[0]).elements is not None
 
     def _flowing(self, operator: Operator) -> list[int]:
         return [index for index in operator.inputs if index >= 0 and index not in self._constants]

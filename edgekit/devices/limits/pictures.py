@@ -73,3 +73,11 @@ def interleaves(view: View, operator: Operator, told: bool) -> Complaint | None:
         widest = max(strides, default=0)
         found = len(strides) <= 2 and widest > 1 and channels % widest == 0
     return None if found == told else Complaint("whether it shuffles channels")
+
+
+@limit
+def most_channels(view: View, operator: Operator, told: int) -> Complaint | None:
+    """The most channels, the last axis, that it may read or make."""
+    found = [one.shape[-1] for one in (view.input(operator, 0), view.output(operator, 0)) if one and one.shape]
+    known = all(size is not None and size <= told for size in found)
+    return None if found and known else Complaint(f"it has more than {told} channels")

@@ -10,6 +10,12 @@ from edgekit.graph import Operator
 
 
 @limit
+def is_type(view: View, operator: Operator, told: Sequence[str]) -> Complaint | None:
+    """It is one of these."""
+    return None if operator.type in told else Complaint(f"it is none of {either(told)}")
+
+
+@limit
 def in_tail(view: View, operator: Operator, told: bool) -> Complaint | None:
     """Whether it is post-processing that the step onnx_cut_tail moves to the host."""
     if (operator.index in view.tail) == told:
@@ -29,6 +35,25 @@ def made_by(view: View, operator: Operator, told: Sequence[str]) -> Complaint | 
     """One of these makes what it reads; ``ADD/EXP`` is an ADD of what an EXP makes."""
     found = any(_is_made(view, operator, path.split("/")) for path in told)
     return None if found else Complaint(f"it does not read {either(told)}")
+
+
+@limit
+def at_an_end(view: View, operator: Operator, told: bool) -> Complaint | None:
+    """Whether only reshapes and transposes stand between it and the model's input or outputs."""
+    found = _leads(view, operator.inputs[:1], forward=False) or _leads(view, operator.outputs, forward=True)
+    return None if found == told else Complaint("whether it stands at an end of the model")
+
+
+def _leads(view: View, tensors: Sequence[int], *, forward: bool) -> bool:
+    ends = view.graph.outputs if forward else view.graph.inputs
+    if any(index in ends for index in tensors):
+        return True
+    if forward:
+        near = [(one.type, one.outputs) for index in tensors for one in view.readers.get(index, ())]
+    else:
+        makers = [view.makers[index] for index in tensors if index in view.makers]
+        near = [(one.type, one.inputs[:1]) for one in makers]
+    return any(type_ in ("RESHAPE", "TRANSPOSE") and _leads(view, further, forward=forward) for type_, further in near)
 
 
 def _is_read(view: View, operator: Operator, path: Sequence[str]) -> bool:

@@ -1,0 +1,279 @@
+"""Small ONNX models, each refused for one cause of which a table of rules names a step that cures it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from ..onnx_models import Node, integers, node, numbers
+
+Shape = tuple[int, ...]
+PICTURE: Shape = (1, 3, 16, 16)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model from ``x`` to ``y``; ``refused`` is the operator that the remedy is told of. ``release`` is the level by
+    which a table judges it (None: its profile's own)."""
+
+    refused: str
+    nodes: list[Node]
+    shape: Shape = PICTURE
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+    opset: int = 17
+    release: str | None = None
+
+
+def _first(channels: int = 24, given: str = "x", made: str = "c", inputs: int = 3) -> tuple[Node, dict[str, Any]]:
+    weights = f"{made}_weights"
+    return node("Conv", given, weights, made), {weights: numbers(channels, inputs, 1, 1)}
+
+
+def _between(refused: str, *nodes: Node, opset: int = 17, channels: int = 24, made: int = 24, **constants: Any) -> Case:
+    """``nodes`` make `a` of `c`, between two convolutions."""
+    (first, weights), (last, more) = _first(channels), _first(4, "a", "y", made)
+    return Case(refused, [first, *nodes, last], constants=weights | more | constants, opset=opset)
+
+
+def _activation(refused: str, type_: str, opset: int = 17, **attributes: Any) -> Case:
+    return _between(refused, node(type_, "c", "a", **attributes), opset=opset)
+
+
+def _end(refused: str, *nodes: Node, channels: int = 24, shape: Shape = PICTURE, **constants: Any) -> Case:
+    """``nodes`` make `y` of `c`, after the last convolution."""
+    first, weights = _first(channels)
+    return Case(refused, [first, *nodes], shape, weights | constants)
+
+
+def _turned(given: str, order: list[int], made: str) -> list[Node]:
+    """Reshape to `high`, transpose, reshape to `low`."""
+    return [
+        node("Reshape", given, "high", "r"),
+        node("Transpose", "r", "t", perm=order),
+        node("Reshape", "t", "low", made),
+    ]
+
+
+def _resize(given: str, made: str, **attributes: Any) -> Node:
+    return helper.make_node("Resize", [given, "", "scales"], [made], name="resize", **attributes)
+
+
+def _top(*, count: int = 3, computed: bool = False) -> list[Node]:
+    """The largest of `c`; how many, in `y` as numbers."""
+    many = [node("Shape", "flat", "sizes"), node("Gather", "sizes", "one", "all"), node("Div", "all", "many", "k")]
+    flat = node("Reshape", "c", "row", "flat")
+    best = helper.make_node("TopK", ["flat", "k"], ["y", "places"], name="top", axis=1)
+    return [flat, *(many if computed else []), best]
+
+
+def _suppress(*, computed: bool = False) -> list[Node]:
+    """Boxes and scores of `c` [1, 24, 16, 16] through NMS; the choice as numbers in `y`."""
+    shapes = [node("Reshape", "c", "as_boxes", "boxes"), node("Slice", "c", "zeros", "ones", "axes", "s")]
+    scores = [node("Reshape", "s", "as_scores", "scores")]
+    many = [node("Shape", "x", "sizes"), node("Gather", "sizes", "one", "most")] if computed else []
+    chosen = [node("NonMaxSuppression", "boxes", "scores", "most", "iou", "least", "chosen")]
+    return [*shapes, *scores, *many, *chosen, node("Cast", "chosen", "y", to=TensorProto.FLOAT)]
+
+
+_SUPPRESSED = {
+    "as_boxes": integers(1, 1536, 4),
+    "as_scores": integers(1, 1, 1536),
+    "zeros": integers(0),
+    "ones": integers(6),
+    "axes": integers(1),
+    "iou": np.array([0.5], np.float32),
+    "least": np.array([0.1], np.float32),
+}
+_CENTRED = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+_CELL = {"high": integers(1, 6, 2, 2, 16, 16), "low": integers(1, 6, 32, 32)}
+_HEAD = {"high": integers(1, 3, 85, 16, 16), "low": integers(1, 768, 85)}
+_TWO_HEADS = [
+    *[node("Conv", "x", "w", "c"), node("Conv", "x", "v", "d")],
+    *[node("Reshape", "c", "low", "e"), node("Reshape", "d", "low", "f")],
+    *[node("Concat", "e", "f", "g", axis=2), node("Sigmoid", "g", "y")],
+]
+_SELU = _activation("EXP", "Selu")
+_MISH, _SOFTPLUS = _activation("EXP", "Mish", 18), _activation("EXP", "Softplus")
+_GELU = _between(
+    "EXP",
+    *[node("Mul", "c", "root", "d"), node("Erf", "d", "e"), node("Add", "e", "one", "f")],
+    *[node("Mul", "f", "half", "g"), node("Mul", "c", "g", "a")],
+    root=np.float32(0.5**0.5),
+    one=np.float32(1),
+    half=np.float32(0.5),
+)
+_ARGMAX, _ARGMIN = (
+    _end(name, node(type_, "c", "chosen", axis=1), node("Cast", "chosen", "y", to=TensorProto.FLOAT))
+    for name, type_ in (("ARG_MAX", "ArgMax"), ("ARG_MIN", "ArgMin"))
+)
+_TOP = _end("TOPK_V2", *_top(), row=integers(1, 6144), k=integers(3))
+
+
+def _large_heads(refused: str) -> Case:
+    """Two heads of [1, 12, 16384] that are joined and squashed."""
+    constants = {"w": numbers(12, 3, 1, 1), "v": numbers(12, 3, 1, 1), "low": integers(1, 12, 16384)}
+    return Case(refused, _TWO_HEADS, (1, 3, 128, 128), constants)
+
+
+def _as(refused: str, case: Case, **changes: Any) -> Case:
+    """The same model, for another operator of it."""
+    return Case(**{**vars(case), "refused": refused, **changes})
+
+
+#: {(table, cause, which of its remedies): the case}.
+CASES: dict[tuple[str, str, int], Case] = {
+    ("edgetpu", "operator/any", 0): _end("SQRT", node("Sigmoid", "c", "s"), node("Sqrt", "s", "y")),
+    ("edgetpu", "operator/EXP", 0): _SELU,
+    ("edgetpu", "operator/EXP", 1): _MISH,
+    ("edgetpu", "operator/EXP", 2): _GELU,
+    ("edgetpu", "operator/EXP", 3): _SOFTPLUS,
+    ("edgetpu", "operator/EXP", 4): _end("EXP", node("Exp", "c", "y")),
+    ("edgetpu", "operator/LOG", 0): _as("LOG", _MISH),
+    ("edgetpu", "operator/LOG", 1): _as("LOG", _SOFTPLUS),
+    ("edgetpu", "operator/LOG", 2): _end("LOG", node("Sigmoid", "c", "s"), node("Log", "s", "y")),
+    ("edgetpu", "operator/LEAKY_RELU", 0): _activation("LEAKY_RELU", "LeakyRelu", alpha=0.1),
+    ("edgetpu", "operator/HARD_SWISH", 0): _activation("HARD_SWISH", "HardSwish"),
+    ("edgetpu", "operator/RELU_0_TO_1", 0): _activation("RELU_0_TO_1", "HardSigmoid"),
+    ("edgetpu", "operator/ELU", 0): _activation("ELU", "Elu"),
+    ("edgetpu", "operator/ABS", 0): _as("ABS", _GELU),
+    ("edgetpu", "operator/ABS", 1): _between("ABS", node("PRelu", "c", "k", "a"), k=numbers(24, 16, 16)),
+    ("edgetpu", "operator/ABS", 3): _activation("ABS", "Abs"),
+    ("edgetpu", "operator/DIV", 0): _as("DIV", _GELU),
+    ("edgetpu", "operator/DIV", 1): _end(
+        "DIV",
+        *[node("Exp", "c", "e"), node("ReduceSum", "e", "channel", "s"), node("Div", "e", "s", "y")],
+        channel=integers(1),
+    ),
+    ("edgetpu", "operator/BATCH_MATMUL", 0): Case(
+        "BATCH_MATMUL", [node("MatMul", "x", "w", "y")], (1, 16, 32), {"w": numbers(32, 48)}
+    ),
+    ("edgetpu", "operator/DEPTH_TO_SPACE", 0): _between(
+        "DEPTH_TO_SPACE", node("DepthToSpace", "c", "a", blocksize=2), made=6
+    ),
+    ("edgetpu", "operator/GATHER", 0): _between(
+        "GATHER",
+        *_turned("c", [0, 2, 1, 3, 4], "a"),
+        high=integers(1, 2, 12, 16, 16),
+        low=integers(1, 24, 16, 16),
+    ),
+    ("edgetpu", "operator/GATHER", 1): _end(
+        "GATHER", node("Exp", "c", "e"), node("Gather", "e", "places", "y", axis=1), places=integers(2, 0, 5)
+    ),
+    ("edgetpu", "newer_operator/RELU_0_TO_1", 0): _activation("RELU_0_TO_1", "HardSigmoid"),
+    ("edgetpu", "newer_operator/SIGN", 0): _as("SIGN", _GELU),
+    ("edgetpu", "newer_operator/GELU", 0): _activation("GELU", "Gelu", 20),
+    ("edgetpu", "data_type/any", 0): _ARGMAX,
+    ("edgetpu", "rank/any", 1): _between("TRANSPOSE", *_turned("c", [0, 1, 4, 2, 5, 3], "a"), made=6, **_CELL),
+    ("edgetpu", "rank/any", 2): _end("TRANSPOSE", *_turned("c", [0, 1, 3, 4, 2], "y"), channels=255, **_HEAD),
+    ("edgetpu", "limits/equal_dilation", 0): Case(
+        "CONV_2D", [node("Conv", "x", "w", "y", dilations=[2])], (1, 4, 40), {"w": numbers(8, 4, 5)}
+    ),
+    ("edgetpu", "limits/output_is_vector", 0): Case(
+        "FULLY_CONNECTED", [node("Gemm", "x", "w", "y")], (16, 32), {"w": numbers(32, 48)}
+    ),
+    ("edgetpu", "limits/outputs_below", 0): Case(
+        "FULLY_CONNECTED", [node("Gemm", "x", "w", "y")], (1, 4), {"w": numbers(4, 120_000)}
+    ),
+    ("edgetpu", "limits/weights_below", 0): Case(
+        "TRANSPOSE_CONV",
+        [node("ConvTranspose", "x", "w", "y", strides=[2, 2])],
+        (1, 1024, 4, 4),
+        {"w": numbers(1024, 512, 2, 2)},
+    ),
+    ("edgetpu", "limits/vector_up_to", 0): _end(
+        "SOFTMAX",
+        node("Reshape", "c", "low", "r"),
+        node("Softmax", "r", "y", axis=-1),
+        shape=(1, 3, 32, 32),
+        low=integers(1, 24576),
+    ),
+    ("edgetpu", "limits/channel_reduction_multiple", 0): Case(
+        "MEAN",
+        [_first(30)[0], node("ReduceMean", "c", "m", axes=[2, 3]), node("Mul", "c", "m", "y")],
+        (1, 3, 15, 15),
+        _first(30)[1],
+    ),
+    ("edgetpu", "limits/slope_per_channel", 0): _end("PRELU", node("PRelu", "c", "k", "y"), k=numbers(24, 1, 1)),
+    ("edgetpu", "limits/single_row_fits", 0): _large_heads("LOGISTIC"),
+    ("edgetpu", "limits/row_elements_fit", 0): _large_heads("CONCATENATION"),
+    ("edgetpu", "limits/both_sides_fit_a_tile", 0): _large_heads("RESHAPE"),
+    ("edgetpu", "limits/enlarges_up_to", 0): _between(
+        "RESIZE_BILINEAR", _resize("c", "a", **_CENTRED), scales=np.array([1, 1, 8, 8], np.float32)
+    ),
+    ("edgetpu", "limits/output_fits_tiles", 0): _as(
+        "RESIZE_BILINEAR",
+        _between("", _resize("c", "a", **_CENTRED), scales=np.array([1, 1, 4, 4], np.float32)),
+        shape=(1, 3, 128, 128),
+    ),
+    ("edgetpu", "limits/output_fits_tiles", 1): Case(
+        "RESIZE_BILINEAR",
+        [_resize("x", "a", **_CENTRED), _first(4, "a", "y")[0]],
+        (1, 3, 512, 512),
+        {**_first(4, "a", "y")[1], "scales": np.array([1, 1, 2, 2], np.float32)},
+    ),
+    ("edgetpu", "limits/output_fits_tiles", 2): Case(
+        "RESIZE_NEAREST_NEIGHBOR",
+        [
+            _resize("x", "a", mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+            _first(4, "a", "y")[0],
+        ],
+        (1, 3, 512, 512),
+        {**_first(4, "a", "y")[1], "scales": np.array([1, 1, 2, 2], np.float32)},
+    ),
+    ("edgetpu", "limits/two_copies_fit_a_tile", 0): Case(
+        "TRANSPOSE",
+        [node("Conv", "x", "w", "c"), node("Conv", "c", "v", "y", strides=[50])],
+        (1, 4, 16000),
+        {"w": numbers(8, 4, 1), "v": numbers(4, 8, 50)},
+    ),
+    ("edgetpu", "limits/two_copies_fit_a_tile", 1): Case(
+        "TRANSPOSE",
+        [node("Reshape", "x", "high", "r"), node("Transpose", "r", "y", perm=[0, 2, 1, 3])],
+        (1, 256, 512),
+        {"high": integers(1, 256, 4, 128)},
+    ),
+    ("gpu_delegate", "TOPK_V2", 0): _TOP,
+    ("gpu_delegate", "ARG_MAX", 0): _ARGMAX,
+    ("gpu_delegate", "ARG_MIN", 0): _ARGMIN,
+    ("gpu_delegate", "NON_MAX_SUPPRESSION_V4", 0): _end(
+        "NON_MAX_SUPPRESSION_V4", *_suppress(), most=integers(10), **_SUPPRESSED
+    ),
+    ("gpu_delegate", "RELU_0_TO_1", 0): _activation("RELU_0_TO_1", "HardSigmoid"),
+    ("gpu_delegate", "any/max_rank", 0): _end("TRANSPOSE", *_turned("c", [0, 1, 3, 4, 2], "y"), channels=255, **_HEAD),
+    ("myriad", "Abs", 0): _activation("Abs", "Abs"),
+    ("myriad", "HardSwish", 0): _activation("HardSwish", "HardSwish"),
+    ("myriad", "HardSigmoid", 0): _activation("HardSigmoid", "HardSigmoid"),
+    ("onnxruntime_coreml", "HardSwish", 0): _activation("HardSwish", "HardSwish"),
+    ("tensorrt", "HardSwish", 0): _activation("HardSwish", "HardSwish"),
+    ("tensorrt", "type", 0): _between(
+        "ArgMax",
+        node("ArgMax", "stored", "at", axis=0, keepdims=0),
+        node("Cast", "at", "shift", to=TensorProto.FLOAT),
+        node("Add", "c", "shift", "a"),
+        stored=integers(1, 5, 3),
+    ),
+    ("tensorrt", "NonZero", 0): _end(
+        "NonZero", node("NonZero", "c", "chosen"), node("Cast", "chosen", "y", to=TensorProto.FLOAT)
+    ),
+    ("tensorrt", "TopK/constant", 0): _end(
+        "TopK", *_top(computed=True), row=integers(1, 6144), one=integers(1), many=integers(2048)
+    ),
+    ("tensorrt", "TopK/at_most", 0): _as(
+        "TopK", _end("", *_top(), row=integers(1, 6144), k=integers(4000)), release="TensorRT 10.3"
+    ),
+    ("tensorrt", "NonMaxSuppression/constant", 0): _end(
+        "NonMaxSuppression", *_suppress(computed=True), one=integers(1), **_SUPPRESSED
+    ),
+    **{
+        ("tensorrt", f"{name}/ranks", 0): Case(
+            name,
+            [node(name, "x", *(["w"] if name.startswith("Conv") else []), "y", kernel_shape=[3])],
+            (1, 4, 32),
+            {"w": numbers(4, 4, 3)} if name.startswith("Conv") else {},
+        )
+        for name in ("Conv", "ConvTranspose", "MaxPool", "AveragePool")
+    },
+}

@@ -8,7 +8,7 @@ thing.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Row:
 @dataclass(frozen=True)
 class Failure:
     """A line that says why a model was not compiled; ``words`` is edgekit's name for the cause;
-    ``general``: another line may say more."""
+    ``general``: another line may say more; ``newer``: the version of the compiler that may not say it."""
 
     line: str
     words: str
@@ -66,6 +66,14 @@ class Failure:
     source: str
     retry: bool = False
     general: bool = False
+    newer: int | None = None
+
+    def told_by(self, version: str | None) -> Failure:
+        """With a newer compiler as a remedy where an older one, or one that does not tell its version, said it."""
+        found = re.match(r"\d+", version or "")
+        if self.newer is None or (found is not None and int(found[0]) >= self.newer):
+            return self
+        return replace(self, remedy=f"use compiler {self.newer}; {self.remedy}")
 
 
 @dataclass
@@ -110,10 +118,14 @@ def parse_report(text: str) -> Report:
         reading.version,
         reading.succeeded,
         tuple(reading.models),
-        tuple(sorted(reading.failures.values(), key=lambda failure: failure.general)),
+        tuple(failure.told_by(reading.version) for failure in sorted(reading.failures.values(), key=_is_general)),
         tuple(reading.unknown),
         reading.more_unknown,
     )
+
+
+def _is_general(failure: Failure) -> bool:
+    return failure.general
 
 
 @dataclass

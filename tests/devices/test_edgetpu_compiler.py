@@ -141,6 +141,29 @@ def test_recorded_failures(words: str):
     assert [one.status for one in placement.operators] == [NOT_COMPILED]
 
 
+@pytest.mark.parametrize(
+    ("head", "newer"),
+    [
+        ("Edge TPU Compiler version 2.0.258810407", True),
+        ("", True),
+        ("Edge TPU Compiler version 16.0.384591198", False),
+    ],
+)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Didn't find op for builtin opcode 'TILE' version '3'",
+        "Internal compiler error. Aborting!",
+        "Model could not be parsed",
+        "terminating with uncaught exception of type std::out_of_range: vector",
+    ],
+)
+def test_only_who_has_an_older_compiler_is_told_to_use_a_newer_one(line: str, head: str, newer: bool):
+    (failure,) = parse_report(f"{head}\n{line}\n").failures
+    assert failure.remedy.startswith("use compiler 16; ") == newer
+    assert ("compiler" in failure.remedy) == newer, "something else is told too"
+
+
 def test_several_models_at_once():
     report = parse_report(PARTLY_MAPPED + PARTLY_MAPPED.replace("coral_v2", "v3"))
     assert [model.input for model in report.models] == ["efficientdet_coral_v2.tflite", "efficientdet_v3.tflite"]
@@ -324,6 +347,16 @@ def test_recorded_failure_for_size_is_tried_again_with_a_search(
     assert made.searched
     assert made.compiled is not None
     assert len(notes.read_text().splitlines()) == 2
+
+
+def test_recorded_failure_of_the_search_too(program: Callable[[str], Path], model: Path, tmp_path: Path):
+    notes = program("print(too_large); sys.exit(1)")
+    made = compile_model(model, tmp_path / "out")
+    assert (made.searched, made.compiled) == (True, None)
+    assert len(notes.read_text().splitlines()) == 2
+    told = placement_from_report(made.report, of([("CONV_2D", "mapped")]))
+    assert told is not None
+    assert [violation.rule for violation in told.violations] == ["activation_memory"]
 
 
 def test_recorded_failure_of_another_kind_is_not_tried_again(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ import typer
 
 from edgekit.cli.apps import JsonOption, TargetsDirOption
 from edgekit.cli.asking import FOLDER
+from edgekit.cli.further import Further, Way, propose, way_of
 from edgekit.cli.model_flags import ShapeOption, WeightsOption
 from edgekit.cli.terminal import answer, answer_json
 from edgekit.errors import EdgekitError, InputError, from_dict
@@ -101,7 +102,8 @@ def check(
     name, _, precision = target.partition("/")
     profile = profiles.find(name)
     flags = Flags(model=model, weights=weights, shape=tuple(shape or ()))
-    question = Question(flags, profile, choose_precision(profile, precision), parse_steps(step or ()), compiled_from)
+    steps = parse_steps(step or ())
+    question = Question(flags, profile, choose_precision(profile, precision), steps, compiled_from, targets_dir)
     judged = _judge(question, profiles, out)
     judged = replace(judged, verdicts=_judge_limits(judged.judgement, limits), strict=strict)
     if as_json:
@@ -113,21 +115,22 @@ def check(
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: the model as the flags name it, the device, the steps of ``--step`` as a recipe writes them, and
-    the file that a compiled one was made from."""
+    """What is asked: the model as the flags name it, the device, the steps of ``--step`` as a recipe writes them, the
+    file that a compiled one was made from, and the user's folder of profiles."""
 
     flags: Flags
     profile: Profile
     precision: str
     steps: tuple[Written, ...] = ()
     compiled_from: Path | None = None
+    targets_dir: Path | None = None
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A model, the file that was judged, and what came of it. ``steps`` are those that led to the file; ``next`` is the
-    command that tries the steps that remedies name (None: none, or none that apply to this model); ``tail`` is the file
-    that the host runs after the judged one (None: nothing); ``asked`` is what came of asking the device's compiler."""
+    """A model, the file that was judged, and what came of it. ``way`` has the steps that led to the file; ``further``
+    the command that tries the steps that remedies name; ``tail`` is the file that the host runs after the judged one
+    (None: nothing); ``asked`` is what came of asking the device's compiler."""
 
     model: str
     profile: Profile
@@ -138,8 +141,8 @@ class Checked:
     verdicts: tuple[Verdict, ...] = ()
     strict: bool = False
     latency: Estimate | None = None
-    steps: tuple[str, ...] = ()
-    next: str | None = None
+    way: Way = field(default_factory=Way)
+    further: Further = field(default_factory=Further)
     tail: Path | None = None
     asked: Asked | None = None
 
@@ -215,7 +218,7 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
     if ".py:" not in flags.model:
         declared = [text.rpartition("=")[0] for text in flags.shape]
         check_sizes(profile, Path(flags.model), given, declared, question.steps)
-    path = _convert(flags, steps, profiles, out) if steps else None
+    path, way = _convert(question, steps, profiles, out) if steps else (None, Way())
     with Jobs() as jobs:
         if path is None:
             inputs = {name: {"shape": sizes} for name, sizes in parse_shapes(flags).items()}
@@ -231,9 +234,9 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
             converted = path is not None
             judgement = judge_graph(graph, profile, precision=precision, converted=converted, ask=asking.ask)
             judgement = asking.finish(judgement)
+        start = way if steps else replace(way, reached={artifact.format: artifact})
+        further = Further() if compiled else propose(jobs, question, judgement.placement, given, start)
     latency = None if compiled else estimate(graph, profile, judgement.placement, precision=precision)
-    names = tuple(name for written in steps for name in written)
-    further = _next_command(question, judgement, given)
     return Checked(
         flags.model,
         profile,
@@ -242,8 +245,8 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         artifact.format,
         judgement,
         latency=latency,
-        steps=names,
-        next=further,
+        way=way,
+        further=further,
         tail=None if artifact.tail is None else artifact.tail.path,
         asked=asking.asked,
     )
@@ -270,35 +273,17 @@ def _judge_compiled(jobs: Jobs, question: Question, graph: Graph) -> Judgement:
     return judge_compiled(graph, question.profile, source)
 
 
-def _next_command(question: Question, judgement: Judgement, given: str) -> str | None:
-    """The command that judges the model with the steps that its remedies name; None where they name none that apply."""
-    import shlex
-
-    from edgekit.cli.step_flags import step_text
-    from edgekit.planning.checking import applicable, remedy_steps
-
-    flags, profile, precision = question.flags, question.profile, question.precision
-    tried = [name for written in question.steps for name in written]
-    named = applicable(remedy_steps(judgement.placement, tried), profile, precision, given)
-    if not named:
-        return None
-    words = ["edgekit", "check", str(flags.model)]
-    words += ["--weights", str(flags.weights)] if flags.weights is not None else []
-    words += [word for shape in flags.shape for word in ("--shape", shape)]
-    asked = profile.name if precision == profile.default_precision else f"{profile.name}/{precision}"
-    words += ["--target", asked]
-    steps = (*(step_text(written) for written in question.steps), *named)
-    return shlex.join([*words, *(word for text in steps for word in ("--step", text))])
-
-
-def _convert(flags: Flags, steps: Sequence[Written], profiles: Mapping[str, Profile], out: Path | None) -> Path:
-    """The converted file, by the engine (cached), in ``out``; nothing is measured."""
+def _convert(
+    question: Question, steps: Sequence[Written], profiles: Mapping[str, Profile], out: Path | None
+) -> tuple[Path, Way]:
+    """The converted file, by the engine (cached), in ``out``, and how it came there; nothing is measured."""
     from edgekit.cli.model_flags import make_recipe
     from edgekit.cli.progress import show_progress
     from edgekit.engine.run import run_plan
     from edgekit.engine.settings import Settings
     from edgekit.planning.build import build_plan
 
+    flags = question.flags
     recipe = make_recipe(flags, {"steps": list(steps)}, profiles)
     plan = build_plan(recipe, profiles, evaluate=False)
     settings = Settings(out=out or FOLDER / plan.name, evaluate=False)
@@ -310,4 +295,4 @@ def _convert(flags: Flags, steps: Sequence[Written], profiles: Mapping[str, Prof
     artifact = result.outputs[0].artifact
     if artifact is None:
         raise EdgekitError(f"{flags.model} was not converted", where=plan.outputs[0].node)
-    return artifact.path
+    return artifact.path, way_of(result, question.steps)

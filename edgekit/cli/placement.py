@@ -52,9 +52,11 @@ def check_document(checked: Checked) -> dict[str, Any]:
         "transposes": placement.transposes,
         "violations": [_violation(violation) for violation in placement.violations],
         "verdict": placement.verdict(),
-        "steps": list(checked.steps),
+        "steps": list(checked.way.steps),
+        "unchanged": list(checked.way.unchanged),
         "tail": None if checked.tail is None else str(checked.tail),
-        "next": checked.next,
+        "next": checked.further.command,
+        "idle": list(checked.further.idle),
         "gates": [verdict.to_dict() for verdict in checked.verdicts],
         "notes": list(placement.notes),
         "exit_code": checked.exit_code,
@@ -82,7 +84,13 @@ def check_text(checked: Checked) -> str:
 
 
 def _next(checked: Checked) -> str:
-    return f"next, with the steps that its remedies name: {checked.next}" if checked.next else ""
+    further, lines = checked.further, []
+    if further.idle:
+        listed, one = ", ".join(further.idle), len(further.idle) == 1
+        lines.append(f"tried here: {listed} find{'s' * one} nothing to rewrite in this model")
+    if further.command:
+        lines.append(f"next, with the steps that its remedies name: {further.command}")
+    return "\n".join(lines)
 
 
 def _said(checked: Checked) -> str:
@@ -130,8 +138,8 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     if checked.profile.operators.rules is None:
         told = "none: edgekit has no rules for this device"
     rows = [("judged", f"{shown_path(checked.path)} ({checked.format}{as_if})"), ("source", told)]
-    if checked.steps:
-        rows.insert(1, ("steps", ", ".join(checked.steps)))
+    if checked.way.steps:
+        rows.insert(1, ("steps", ", ".join(_step(name, checked) for name in checked.way.steps)))
     if checked.tail is not None:
         rows.append(("tail", f"{shown_path(checked.tail)}, which the host runs after it"))
     if not placement.listed:
@@ -163,6 +171,10 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     if checked.latency is not None:
         rows.append(("latency", f"{checked.latency.text}; {checked.latency.conditions}"))
     return rows
+
+
+def _step(name: str, checked: Checked) -> str:
+    return f"{name} (changed nothing)" if name in checked.way.unchanged else name
 
 
 def _source_text(checked: Checked) -> str:
@@ -278,17 +290,40 @@ def _violations(violations: Sequence[Violation]) -> str:
     """Each once; those that differ in the operator alone are one, with all of their places."""
     if not violations:
         return ""
+    lines = ["violations:"]
+    for first, places in _kinds(violations):
+        lines.append(f"  {first.rule}: {_OPERATOR.sub(f'({_name_places(places)})', first.message)}")
+        lines += [f"    do: {first.remedy}"] if first.remedy else []
+        lines += [f"    source: {first.source}"] if first.source else []
+    return "\n".join(lines)
+
+
+def _kinds(violations: Sequence[Violation]) -> list[tuple[Violation, list[int]]]:
+    """(The first of those that differ in the operator alone, the places of the operators that they tell)."""
     groups: dict[tuple[str | None, ...], list[Violation]] = {}
     for violation in violations:
         alike = (violation.rule, _OPERATOR.sub("", violation.message), violation.remedy, violation.source)
         groups.setdefault(alike, []).append(violation)
-    lines = ["violations:"]
-    for (rule, _, remedy, source), members in groups.items():
-        found = [int(number) for member in members for number in _OPERATOR.findall(member.message)]
-        lines.append(f"  {rule}: {_OPERATOR.sub(f'({_name_places(found)})', members[0].message)}")
-        lines += [f"    do: {remedy}"] if remedy else []
-        lines += [f"    source: {source}"] if source else []
-    return "\n".join(lines)
+    return [
+        (members[0], [int(number) for member in members for number in _OPERATOR.findall(member.message)])
+        for members in groups.values()
+    ]
+
+
+def _count_violations(violations: Sequence[Violation]) -> list[str]:
+    """``2 kinds of violation on 41 operators``, and apart from them those of the model as a whole."""
+    kinds = _kinds(violations)
+    at_operators = [places for _, places in kinds if places]
+    whole = len(kinds) - len(at_operators)
+    told = []
+    if at_operators:
+        operators = len({place for places in at_operators for place in places})
+        many = len(at_operators)
+        kind = "1 kind of violation" if many == 1 else f"{many} kinds of violation"
+        told.append(f"{kind} on {_count(operators, 'operator')}")
+    if whole:
+        told.append(f"{_count(whole, 'violation')} by the model as a whole")
+    return told
 
 
 def _last_line(checked: Checked) -> str:
@@ -315,9 +350,8 @@ def _verdict_text(checked: Checked) -> str:
         return f"nothing says where {unknown} of {totals['operators']} operators run"
     if verdict == "violates":
         nowhere = sum(placed.placement == "unsupported" for placed in placement.operators)
-        found = [_count(nowhere, "unsupported operator")] if nowhere else []
-        found += [_count(len(placement.violations), "violation")] if placement.violations else []
-        return f"the device does not run it: {', '.join(found)}"
+        found = [f"{nowhere} of {_count(totals['operators'], 'operator')} unsupported"] if nowhere else []
+        return f"the device does not run it: {', '.join([*found, *_count_violations(placement.violations)])}"
     if verdict == "fits" and placement.cpu_only:
         return f"all of it runs on the CPU ({_count(len(placement.operators), 'operator')}); there is no accelerator"
     if verdict == "fits":

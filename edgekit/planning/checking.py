@@ -4,13 +4,14 @@ steps among them where they were asked for; and which steps the remedies of a pl
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgekit.devices.judge import judges
 from edgekit.devices.placement import Placement
 from edgekit.devices.profile import Profile
+from edgekit.documents import resolve_scalar
 from edgekit.errors import ExcludedError, InputError
 from edgekit.formats import FORMATS
 from edgekit.planning.free_sizes import FIX, find_free, refuse_in_check
@@ -18,6 +19,12 @@ from edgekit.steps import STEPS, Step
 
 #: A step as a recipe writes it: {name: options}.
 Written = dict[str, dict[str, Any]]
+
+#: A step in a remedy's text, with the options that it is told with: NAME, NAME:OPTION=VALUE.
+_STEP = re.compile(r"\b(\w+)((?::\w+=[\w.+-]+(?:,\w+=[\w.+-]+)*)?)")
+#: Steps that stand before, and behind, those that are not named here.
+_FIRST = (FIX, "onnx_simplify", "onnx_widen_1d", "onnx_convolve_shuffles", "onnx_lower_rank", "onnx_convolve_products")
+_LAST = ("onnx_cut_tail", "onnx_split_large")
 
 
 def choose_precision(profile: Profile, named: str) -> str:
@@ -92,25 +99,41 @@ def check_sizes(profile: Profile, model: Path, given: str, declared: Sequence[st
         raise refuse_in_check(profile, str(model), header, free)
 
 
-def remedy_steps(placement: Placement, applied: Iterable[str] = ()) -> list[str]:
-    """The names of the steps that remedies of a placement name, those of violations first; not those of ``applied``."""
+def remedy_steps(placement: Placement, taken: Iterable[Written] = ()) -> list[Written]:
+    """The steps that remedies of a placement name, those of violations first; several forms of one are one step with
+    the options of all. Not those that are ``taken`` already with these options."""
     texts = [violation.remedy for violation in placement.violations]
     texts += [placed.remedy for placed in placement.operators]
-    named = [word for text in dict.fromkeys(texts) if text for word in re.findall(r"\w+", text)]
-    done = set(applied)
-    return [name for name in dict.fromkeys(named) if name in STEPS.names() and name not in done]
+    named: dict[str, dict[str, Any]] = {}
+    for text in dict.fromkeys(texts):
+        for name, told in _STEP.findall(text or ""):
+            if name in STEPS.names():
+                pairs = (pair.partition("=") for pair in told.lstrip(":").split(",") if pair)
+                named.setdefault(name, {}).update({option: resolve_scalar(value) for option, _, value in pairs})
+    done = [*taken]
+    return [{name: told} for name, told in named.items() if not any(_covers(one, name, told) for one in done)]
 
 
-def applicable(names: Iterable[str], profile: Profile, precision: str, given: str) -> list[str]:
+def _covers(written: Written, name: str, options: Mapping[str, Any]) -> bool:
+    return name in written and options.items() <= written[name].items()
+
+
+def applicable(steps: Iterable[Written], profile: Profile, precision: str, given: str) -> list[Written]:
     """Those of the steps that a check of a model of the format ``given`` can take among its own."""
     found = []
-    for name in names:
+    for written in steps:
         try:
-            _own_steps(profile, precision, given, [{name: {}}])
+            _own_steps(profile, precision, given, [written])
         except InputError:
             continue
-        found.append(name)
+        found.append(written)
     return found
+
+
+def in_order(steps: Iterable[Written]) -> list[Written]:
+    """Steps in the order in which each leaves to the next what it does not take (docs/remedies.md)."""
+    names = (*_FIRST, None, *_LAST)
+    return sorted(steps, key=lambda written: names.index(_name(written) if _name(written) in names else None))
 
 
 def _compiled_formats() -> set[str]:

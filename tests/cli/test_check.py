@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 
 from edgekit.checks.measurement import Verdict
 from edgekit.cli.check import Checked
+from edgekit.cli.further import Further, Way
 from edgekit.cli.placement import check_text
 from edgekit.devices.judge import Judgement, Need
 from edgekit.devices.placement import Cause, Placed, Placement, Violation, Where
@@ -128,7 +130,10 @@ def test_text(snapshot: Any) -> None:
         Need("activation_bytes", 1_500, None, searched="the manual"),
         Need("total_bytes", 9_001_500, 16_000_000, "manual", required=True),
     )
-    broken = (Violation("rank", "a tensor may have 3 axes", "reshape it", "manual p. 3"),)
+    versions = [Violation("version", f"CONV_2D (operator {n}) is too new", "an older one", "list") for n in (1, 2)]
+    broken = (Violation("rank", "a tensor may have 3 axes", "reshape it", "manual p. 3"), *versions)
+    way = Way(("onnx_simplify", "onnx_pool_means", "onnx_to_tflite"), unchanged=("onnx_pool_means",))
+    further = Further("edgekit check net.onnx --step x", ("onnx_widen_1d", "onnx_split_large"))
     texts = []
     for violations, chosen in (((), operators), ((), operators[:-1]), (broken, operators[:3]), ((), operators[:3])):
         held = {"cached_parameter_bytes": 7_000_000, "streamed_parameter_bytes": None}
@@ -136,6 +141,8 @@ def test_text(snapshot: Any) -> None:
         judgement = Judgement("my-board", placement, memory, assumed_quantized=True)
         gate = Verdict("min_mapped_macs", 0.9, 0.5, None, "fail", None)
         checked = Checked("net.onnx", board, "fp16", Path("out/net.tflite"), "tflite", judgement, (gate,))
+        if violations:
+            checked = replace(checked, way=way, further=further)
         texts.append(check_text(checked))
     snapshot("check.txt", "\n\n----\n\n".join(texts) + "\n")
 
@@ -398,3 +405,32 @@ def test_missed_placement_fails_a_run(tiny: Any, boards: Path, edgekit_command: 
     done = edgekit_command(*words, "--no-eval", cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert "min_mapped_operators" in done.stdout and "predicted" in done.stdout
+
+
+def test_steps_that_change_nothing(edgekit_command: Command, tmp_path: Path) -> None:
+    """Abs has a remedy, which the step applies to floats alone; of the steps that are named, those that find nothing
+    to rewrite are marked, and so are those of --step."""
+    from onnx import TensorProto, helper, save
+
+    for name, kind in (("integer", TensorProto.INT32), ("float", TensorProto.FLOAT)):
+        values = [helper.make_tensor_value_info(end, kind, [1, 4]) for end in ("x", "y")]
+        graph = helper.make_graph([helper.make_node("Abs", ["x"], ["y"])], "g", values[:1], values[1:])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+        save(model, tmp_path / f"{name}.onnx")
+
+    def ask(name: str, *more: str) -> dict[str, Any]:
+        done = edgekit_command("check", f"{name}.onnx", "-t", "ncs2", "--json", *more, cwd=tmp_path)
+        return document(done, json.loads(done.stdout)["exit_code"])
+
+    found = ask("integer")
+    assert "onnx_replace_activations" in found["operators"][0]["remedy"]
+    assert (found["next"], found["idle"]) == (None, ["onnx_replace_activations"])
+    shown = edgekit_command("check", "integer.onnx", "-t", "ncs2", cwd=tmp_path).stdout
+    assert "tried here: onnx_replace_activations finds nothing to rewrite in this model" in shown
+    found = ask("float")
+    assert found["next"] == "edgekit check float.onnx --target ncs2 --step onnx_replace_activations"
+    assert (found["idle"], found["unchanged"]) == ([], [])
+    cured = ask("float", "--step", "onnx_pool_means", "--step", "onnx_replace_activations")
+    assert (cured["next"], cured["idle"], cured["unchanged"]) == (None, [], ["onnx_pool_means"])
+    assert cured["steps"] == ["onnx_simplify", "onnx_pool_means", "onnx_replace_activations"]
+    assert "Abs" not in {operator["type"] for operator in cured["operators"]}

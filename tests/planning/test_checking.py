@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from edgekit.devices import Profile, load_profiles
 from edgekit.devices.placement import Placed, Placement, Violation
 from edgekit.errors import ExcludedError, InputError
-from edgekit.planning.checking import applicable, choose_precision, is_compiled_for, remedy_steps, steps_to_judged
+from edgekit.planning.checking import (
+    applicable,
+    choose_precision,
+    in_order,
+    is_compiled_for,
+    remedy_steps,
+    steps_to_judged,
+)
 
 
 def profile(name: str) -> Profile:
@@ -51,6 +60,14 @@ def names(target: str, given: str, *named: str, precision: str = "") -> list[str
             ("torch_to_onnx", "onnx_pool_means"),
             ["torch_to_onnx", "onnx_pool_means", "onnx_simplify", "onnx_to_tflite"],
         ),
+        # Sizes are fixed before onnx_simplify folds what follows from them.
+        (
+            "coral",
+            "torch",
+            ("onnx_fix_shapes", "onnx_pool_means"),
+            ["torch_to_onnx", "onnx_fix_shapes", "onnx_simplify", "onnx_pool_means", "onnx_to_tflite"],
+        ),
+        ("ncs2", "onnx", ("onnx_fix_shapes",), ["onnx_fix_shapes", "onnx_simplify"]),
     ],
 )
 def test_steps_to_what_is_judged(target: str, given: str, named: tuple[str, ...], expected: list[str]) -> None:
@@ -115,8 +132,33 @@ def test_steps_that_remedies_name() -> None:
     broken = (Violation("dynamic_shape", "", "fix it (the step onnx_fix_shapes, then onnx_simplify)"),)
     placement = Placement("predicted", operators, violations=broken)
     every = ["onnx_fix_shapes", "onnx_simplify", "onnx_pool_means", "onnx_replace_activations"]
-    assert remedy_steps(placement) == every
-    assert remedy_steps(placement, ("onnx_simplify", "onnx_pool_means")) == [every[0], every[3]]
+    assert remedy_steps(placement) == [{name: {}} for name in every]
+    taken = [{"onnx_simplify": {}}, {"onnx_pool_means": {}}]
+    assert remedy_steps(placement, taken) == [{every[0]: {}}, {every[3]: {}}]
     coral = profile("coral")
-    assert applicable([*every, "tflite_int8"], coral, "int8", "onnx") == every
-    assert applicable(every, coral, "int8", "tflite") == []
+    steps = [{name: {}} for name in every]
+    assert applicable([*steps, {"tflite_int8": {}}], coral, "int8", "onnx") == steps
+    assert applicable(steps, coral, "int8", "tflite") == []
+
+
+def test_options_that_remedies_name() -> None:
+    """A step that is taken already without them is named again with them; two forms of one step are one."""
+    exact = Placed(0, "X", "", "cpu", "", "rejected", "", "add the step onnx_replace_activations:prelu=exact, which")
+    plain = Placed(1, "Y", "", "cpu", "", "rejected", "", "add the step onnx_replace_activations, which")
+    both = Placement("predicted", (plain, exact))
+    told: dict[str, dict[str, Any]] = {"onnx_replace_activations": {"prelu": "exact"}}
+    assert remedy_steps(both) == remedy_steps(both, [{"onnx_replace_activations": {}}]) == [told]
+    assert remedy_steps(both, [told]) == []
+
+
+def test_the_order_of_several_steps() -> None:
+    """That of docs/remedies.md, whatever the order of the operators."""
+    named = ["onnx_split_large", "onnx_pool_means", "onnx_cut_tail", "onnx_lower_rank", "onnx_convolve_shuffles"]
+    ordered = [name for written in in_order({name: {}} for name in named) for name in written]
+    assert ordered == [
+        "onnx_convolve_shuffles",
+        "onnx_lower_rank",
+        "onnx_pool_means",
+        "onnx_cut_tail",
+        "onnx_split_large",
+    ]

@@ -1,0 +1,122 @@
+"""What `edgekit check` proposes next: the steps that remedies name and that would change this very model."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit.cli.step_flags import step_text
+from edgekit.errors import EdgekitError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edgekit.artifact import Artifact
+    from edgekit.cli.check import Question
+    from edgekit.cli.jobs import Jobs
+    from edgekit.devices.placement import Placement
+    from edgekit.engine.results import RunResult
+    from edgekit.planning.checking import Written
+
+
+@dataclass(frozen=True)
+class Way:
+    """The files on the way to the one that is judged. ``reached`` is the last of each format; ``unchanged`` are the
+    steps of ``--step`` that left the file as it was."""
+
+    steps: tuple[str, ...] = ()
+    reached: Mapping[str, Artifact] = field(default_factory=dict)
+    unchanged: tuple[str, ...] = ()
+
+
+def way_of(result: RunResult, asked: Sequence[Written]) -> Way:
+    """The way that a run of steps, one after the other, took. ``asked``: those of ``--step``."""
+    named = {name for written in asked for name in written}
+    reached: dict[str, Artifact] = {}
+    unchanged: list[str] = []
+    before = result.source
+    for node in result.nodes:
+        if node.artifact is None:
+            continue
+        name = node.node.partition("@")[0]
+        if before is not None and name in named and node.artifact.sha256 == before.sha256:
+            unchanged.append(name)
+        reached[node.artifact.format] = before = node.artifact
+    return Way(tuple(node.node.partition("@")[0] for node in result.nodes), reached, tuple(unchanged))
+
+
+@dataclass(frozen=True)
+class Further:
+    """``command`` judges the model with the steps that remedies name (None: none, or none that changes it); ``idle``
+    are those that remedies name and that find nothing in it to rewrite."""
+
+    command: str | None = None
+    idle: tuple[str, ...] = ()
+
+
+def propose(jobs: Jobs, question: Question, placement: Placement, given: str, way: Way) -> Further:
+    """The command with the steps that are named by remedies, not taken yet, and that change the model when they are
+    tried on the file that they would get."""
+    from edgekit.planning.checking import applicable, in_order, remedy_steps
+
+    taken: list[Written] = [*question.steps]
+    taken += [{name: {}} for name in way.steps]
+    named = applicable(remedy_steps(placement, taken), question.profile, question.precision, given)
+    changing = [written for written in named if _changes(jobs, question, written, given, way)]
+    idle = tuple(step_text(written) for written in named if written not in changing)
+    return Further(_command(question, in_order(changing)) if changing else None, idle)
+
+
+def _command(question: Question, steps: Sequence[Written]) -> str:
+    flags, profile, precision = question.flags, question.profile, question.precision
+    words = ["edgekit", "check", str(flags.model)]
+    words += ["--weights", str(flags.weights)] if flags.weights is not None else []
+    words += [word for shape in flags.shape for word in ("--shape", shape)]
+    words += ["--target", profile.name if precision == profile.default_precision else f"{profile.name}/{precision}"]
+    words += ["--targets-dir", str(question.targets_dir)] if question.targets_dir is not None else []
+    texts = [step_text(written) for written in (*question.steps, *steps)]
+    return shlex.join([*words, *(word for text in texts for word in ("--step", text))])
+
+
+def _changes(jobs: Jobs, question: Question, written: Written, given: str, way: Way) -> bool:
+    """Whether a step makes another file of the one that it would get. One that refuses the model does not."""
+    from edgekit.planning.checking import steps_to_judged
+    from edgekit.steps import STEPS
+
+    ((name, _),) = written.items()
+    start = way.reached.get(STEPS.get(name).accepts)
+    if start is None:
+        return True  # it stands where nothing was made yet: what it would get is not known
+    before: list[Written] = []
+    if not way.steps:  # the model is judged as it is; a step gets it from those of the route
+        chain = steps_to_judged(question.profile, question.precision, given, (*question.steps, written))
+        before = chain[: [next(iter(each)) for each in chain].index(name)]
+    with tempfile.TemporaryDirectory(prefix="edgekit-check-") as folder:
+        try:
+            for place, each in enumerate(before):
+                start = _run(jobs, each, start, Path(folder) / str(place))
+            return _run(jobs, written, start, Path(folder) / "last").sha256 != start.sha256
+        except EdgekitError:
+            return False
+
+
+def _run(jobs: Jobs, written: Written, artifact: Artifact, folder: Path) -> Artifact:
+    """What one step makes of a file, in ``folder``, without samples."""
+    from edgekit.artifact import Artifact
+    from edgekit.steps import STEPS
+
+    ((name, options),) = written.items()
+    (folder / "work").mkdir(parents=True)
+    job = {
+        "kind": "step",
+        "step": name,
+        "options": options,
+        "artifact": replace(artifact, tail=None).to_dict(),
+        "workdir": str(folder / "work"),
+        "out": str(folder / "out"),
+    }
+    made = Artifact.from_dict(jobs.call(STEPS.get(name).stack, job, label=f"trying {name}")["artifact"])
+    return replace(made, path=folder / "out" / made.path)

@@ -38,9 +38,10 @@ UNKNOWN_STATUS = "this status of the compiler is none that edgekit knows"
 
 @dataclass(frozen=True)
 class Compilation:
-    """``report`` of the try that counts; ``compiled`` is the file it wrote (None: it failed); ``code`` as it ended, as
-    of ``run_program``; ``output`` holds all that was printed, by every try; ``unclear`` says why the report is no
-    answer (None: it is one); ``searched``: with --search_delegate, after a first try failed."""
+    """``report`` of the try that counts: the first one, unless a search succeeded. ``compiled`` is the file it wrote
+    (None: it failed); ``code`` as it ended, as of ``run_program``; ``output`` holds all that was printed, by every try;
+    ``unclear`` says why the report is no answer (None: it is one); ``searched``: it was tried again, with
+    --search_delegate, which gave an answer too."""
 
     report: Report
     compiled: Path | None
@@ -71,7 +72,7 @@ def compile_model(
     model: Path, out: Path, *, timeout_seconds: int = SECONDS, waiting: Waiting = lambda passed: None
 ) -> Compilation:
     """Compile a .tflite file into the folder ``out``; where it fails for its size, again with --search_delegate. Where
-    that one gives no answer (an older compiler does not know it; it takes too long), the first one holds.
+    that finds nothing or gives no answer (an older compiler does not know it; it takes too long), the first try holds.
 
     Raises:
         AbsentError: the compiler is not on PATH.
@@ -89,7 +90,9 @@ def compile_model(
         second = _run(program, model, out, timeout_seconds, ("--search_delegate",), waiting)
     except StepError:
         return first
-    return replace(second, searched=True) if second.unclear is None else first
+    if second.compiled is not None:
+        return replace(second, searched=True)
+    return replace(first, searched=second.unclear is None)
 
 
 def _run(
@@ -206,9 +209,10 @@ def placement_from_report(
 
 
 def _refused(report: Report, predicted: Placement) -> Placement:
+    telling = [failure for failure in report.failures if not failure.general] or report.failures
     violations = tuple(
         Violation(failure.words, f"{failure.means}: {shown_line(failure.line)}", failure.remedy, failure.source)
-        for failure in report.failures
+        for failure in telling
     )
     operators = tuple(
         replace(one, placement="cpu", status=NOT_COMPILED, cause="downstream", reason="the model does not compile")

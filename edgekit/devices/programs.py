@@ -140,8 +140,11 @@ def _ask_edgetpu_compiler(
     placement = placement_from_report(made.report, predicted, left)
     if placement is None:
         return replace(told, unclear="what it says of the operators does not settle which of them it means")
-    searched = ("compiled in part, with --search_delegate, since all of it failed",) if made.searched else ()
-    return replace(told, placement=replace(placement, notes=(*placement.notes, *searched)))
+    notes = [*placement.notes]
+    if made.searched:
+        found = "found one" if made.compiled is not None else "found none"
+        notes.append(f"all of it did not compile; the search for a part that does (--search_delegate) {found}")
+    return replace(told, placement=replace(placement, notes=tuple(notes)))
 
 
 _READ: dict[str, Callable[[Placement, Graph], Placement]] = {"edgetpu_compiler": _read_edgetpu}

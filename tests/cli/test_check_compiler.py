@@ -23,8 +23,11 @@ Install = Callable[[str], dict[str, str | None]]
 HEAD = "Edge TPU Compiler version 16.0.384591198\nModel compiled successfully in 9 ms.\n"
 TABLE = "\nOperator                       Count      Status\n\n"
 DENSE = "FULLY_CONNECTED  1  Mapped to Edge TPU\nQUANTIZE  2  Mapped to Edge TPU\n"
-#: Finds OUT, the folder for what is made, and MODEL.
-ARGUMENTS = 'MODEL=$(eval echo "\\"\\${$#}\\""); while [ $# -gt 1 ]; do [ "$1" = -o ] && OUT=$2; shift; done\n'
+#: Finds OUT, the folder for what is made, MODEL, and ALL the words.
+ARGUMENTS = """ALL="$*"
+MODEL=$(eval echo "\\${$#}")
+while [ $# -gt 1 ]; do [ "$1" = -o ] && OUT=$2; shift; done
+"""
 
 
 @pytest.fixture
@@ -70,6 +73,18 @@ def test_an_answer_is_told_as_one(script: Install, edgekit_command: Command, den
     shown = edgekit_command(*words, env=env, cwd=tmp_path).stdout
     assert "told by the device's compiler, edgetpu_compiler 16.0.384591198" in shown
     assert "prediction" not in shown
+
+
+def test_a_part_that_the_search_found(
+    script: Install, edgekit_command: Command, shared_data: Shared, tmp_path: Path
+) -> None:
+    pair = shared_data("coral/yolov5n-int8_640.tflite")
+    log = pair.with_name("yolov5n-int8_640_edgetpu.log").read_text()
+    failing = "case $ALL in *--search_delegate*) ;; *) echo 'Internal compiler error. Aborting! '; exit 1;; esac\n"
+    env = script(failing + recorded(pair, HEAD + log))
+    found = document(edgekit_command("check", pair, "-t", "coral", "--json", env=env, cwd=tmp_path))
+    assert (found["source"], found["totals"]["accelerator"], found["violations"]) == ("compiler", 240, [])
+    assert "all of it did not compile; the search for a part that does (--search_delegate) found one" in found["notes"]
 
 
 def test_without_an_answer_strict_does_not_pass(edgekit_command: Command, dense: Path, tmp_path: Path) -> None:

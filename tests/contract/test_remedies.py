@@ -25,7 +25,8 @@ from ..onnx_models import apply, save, to_tflite
 from .remedy_cases import CASES, Case
 
 Key = tuple[str, str, int]
-TABLES = ("tensorrt", "myriad", "gpu_delegate", "coreml", "nnapi", "onnxruntime_coreml")
+RULES_FOLDER = Path(__file__).resolve().parents[2] / "edgekit" / "devices" / "rules"
+TABLES = sorted(path.stem for path in RULES_FOLDER.glob("*.yaml") if path.stem != "edgetpu")
 
 
 def remedies_of(table: str) -> Iterator[tuple[str, Remedies]]:

@@ -123,8 +123,20 @@ def placements(report: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
             what = "part of it runs on the CPU" if share is None else f"{figures.share(share)} of operators are mapped"
         told = "by its compiler" if placement["source"] == "compiler" else "predicted"
         file, target = shlex.quote(str(folder / artifact["path"])), f"{output['target']}/{output['precision']}"
-        found.append((f"{output['output']}: {what} ({told})", f"edgekit check {file} --target {target}"))
+        command = f"edgekit check {file} --target {target}{_compiled_from(report, output, folder)}"
+        found.append((f"{output['output']}: {what} ({told})", command))
     return found
+
+
+def _compiled_from(report: dict[str, Any], output: dict[str, Any], folder: Path) -> str:
+    """The flag that names what the device's compiler was given, where the file is what it made and that one is here."""
+    nodes = {node["id"]: node for node in report["nodes"]}
+    parent = nodes.get(nodes.get(output["node"], {}).get("parent"))
+    if output["placement"]["source"] != "compiler" or parent is None or parent["artifact"] is None:
+        return ""
+    if parent["artifact"]["format"] == output["artifact"]["format"]:
+        return ""
+    return f" --compiled-from {shlex.quote(str(folder / parent['artifact']['path']))}"
 
 
 def latency_estimates(report: dict[str, Any]) -> list[str]:

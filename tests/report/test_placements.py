@@ -39,3 +39,17 @@ def test_placement(
     lines = [line for line in terminal.render(report, folder).splitlines() if "tells why" in line]
     assert lines == ([] if said is None else [f"android-cpu/fp16: {said}; {command} tells why"])
     assert (f"`{command}` tells why" in markdown.render(report, folder)) == (said is not None)
+
+
+def test_what_a_device_compiled_is_told_by_what_it_was_compiled_from(
+    plan: Plan, result: RunResult, folder: Path
+) -> None:
+    told = {"verdict": "partial", "source": "compiler", "mapped_operators": 0.9375, "mapped_macs": 1.0}
+    first = result.outputs[0]
+    assert first.artifact is not None
+    compiled = replace(first, placement=told, artifact=replace(first.artifact, format="edgetpu"))
+    report = build_report(plan, replace(result, outputs=(compiled, *result.outputs[1:])), folder)
+    nodes = {node["id"]: node for node in report["nodes"]}
+    came_from = nodes[nodes[first.node]["parent"]]["artifact"]["path"]
+    (line,) = [line for line in terminal.render(report, folder).splitlines() if "tells why" in line]
+    assert f" --target android-cpu/fp16 --compiled-from {folder}/{came_from} tells why" in line

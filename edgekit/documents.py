@@ -147,6 +147,8 @@ def read_text(text: str, file: str) -> tuple[Node, list[Mistake]]:
         place = _place(file, mark) if mark is not None else Place(file, 1, 1)
         said = "not YAML: " + " ".join(filter(None, (error.context, error.problem)))
         line = "".join(text.splitlines()[place.line - 1 : place.line])
+        if "\t" in line[: len(line) - len(line.lstrip())]:
+            said = "not YAML: the line begins with a tab; indent it with spaces"
         if "${" in line:
             said += '; inside {} and [] a text with a variable is quoted: {path: "${root}/val"}'
         if UNFILLED in line:

@@ -17,6 +17,15 @@ Value = TypeVar("Value")
 Size = Annotated[int, Field(gt=0)]
 
 
+#: A source has at least a word: the title of a document, or an address.
+_WORD = re.compile(r"[^\W\d_]{3}")
+#: What stands where a source was not written.
+_NO_PLACE = frozenset(
+    {"todo", "tbd", "fixme", "none", "null", "unknown", "not known", "missing", "source", "various", "internet", "web"}
+    | {"the internet", "the web", "google", "general knowledge", "general", "guess", "me", "myself", "n/a", "see above"}
+)
+
+
 class Fact(Written, Generic[Value]):
     """``{value, source}``, or ``{unknown: what was searched}``. ``note`` may add a condition."""
 
@@ -28,8 +37,14 @@ class Fact(Written, Generic[Value]):
     @field_validator("source", "unknown")
     @classmethod
     def _says_something(cls, text: str | None, info: ValidationInfo) -> str | None:
-        if text is not None and not text.strip():
+        if text is None:
+            return None
+        if not text.strip():
             raise ValueError(f"`{info.field_name}` is blank")
+        if not _WORD.search(text) or text.strip().rstrip(".!").lower() in _NO_PLACE:
+            raise ValueError(
+                f"`{info.field_name}` names no page, document or measurement: `{text.strip()}`; write where it is said"
+            )
         return text
 
     @model_validator(mode="after")

@@ -109,7 +109,8 @@ def validate_profile(path: Path, *, check_names: CheckNames | None = None, own: 
     """
     what = not_a_file(path, "target profile")
     if what is not None:
-        raise InputError(what, where=str(path), code="missing_file")
+        remedy = "name the YAML files themselves, such as boards/my-board.yaml; docs/adding-a-target.md shows one"
+        raise InputError(what, where=str(path), remedy=remedy, code="missing_file")
     own = own or own_folder()
     _refuse_own_name(path, own / path.name)
     files = {other.stem: other for folder in (own, path.parent) for other in sorted(folder.glob("*" + SUFFIX))}
@@ -165,7 +166,7 @@ def _read_extended(name: str, files: Mapping[str, Path], seen: tuple[str, ...], 
     if parent is None:
         return tree
     if not isinstance(parent.value, str) or parent.value not in files:
-        near = did_you_mean(str(parent.value), files)
+        near = did_you_mean(str(parent.value), files) or "; `edgekit targets list` shows them"
         mistakes.append(parent.place.mistake(f"no target is called `{parent.value}`{near}"))
         return tree
     if parent.value in (*seen, name):

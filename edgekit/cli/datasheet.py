@@ -93,7 +93,8 @@ def datasheet(profile: Profile, width: int | None = None) -> str:
         known = [(shown, getattr(facts, name)) for name, shown in names.items()]
         rows = [(shown, *_told(fact, sources, say)) for shown, fact in known if fact]
         if part == "operators" and facts.rules:
-            rows.insert(0, ("judged by", f"edgekit's rule set {facts.rules}"))
+            alone = " (there is no accelerator)" if facts.rules == "cpu" else ""
+            rows.insert(0, ("judged by", f"edgekit's rule set {facts.rules}{alone}"))
         if part == "toolchain" and facts.needs:
             rows.insert(0, ("edgekit needs", ", ".join(facts.needs)))
         if rows:
@@ -149,7 +150,7 @@ def _precisions(profile: Profile, sources: _Sources, width: int) -> str:
         parts: dict[str, Fact[Any]] = {
             "weights": precision.weights,
             "activations": precision.activations,
-            "ends": precision.io,
+            "inputs and outputs": precision.io,
         }
         rows.append((name + default, *(f"{part}: {'; '.join(_told(fact, sources))}" for part, fact in parts.items())))
     for name, fact in profile.excluded.items():

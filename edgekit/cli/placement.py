@@ -99,7 +99,7 @@ def _said(checked: Checked) -> str:
     if asked is None or asked.answered or asked.output is None:
         return ""
     lines = [f"  | {line}" for line in asked.said] or ["  nothing"]
-    return "\n".join([f"{asked.name} said, not understood:", *lines])
+    return "\n".join([f"{asked.name} said:", *lines])
 
 
 def _operator(placed: Placed) -> dict[str, Any]:

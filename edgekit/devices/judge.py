@@ -244,6 +244,9 @@ def _shown(tensor: TensorInfo) -> str:
 
 
 def _needs(graph: Graph, profile: Profile) -> Iterator[Need]:
+    most = profile.shapes.max_batch
+    if most is not None and most.value == 1:
+        graph = _with_batch_of_one(graph)
     parameters, activations = parameter_bytes(graph), peak_activation_bytes(graph)
     both = None if parameters is None or activations is None else parameters + activations
     facts = profile.memory
@@ -252,6 +255,15 @@ def _needs(graph: Graph, profile: Profile) -> Iterator[Need]:
     for name, fact in (("usable_bytes", facts.usable_bytes), ("total_bytes", facts.total_bytes)):
         if fact is not None:
             yield _need(name, both, fact, required=True)
+
+
+def _with_batch_of_one(graph: Graph) -> Graph:
+    """The graph with 1 for a free first size, as the device takes no other batch."""
+    tensors = (
+        replace(tensor, shape=(1, *tensor.shape[1:])) if tensor.shape[:1] == (None,) else tensor
+        for tensor in graph.tensors
+    )
+    return replace(graph, tensors=tuple(tensors))
 
 
 def _need(name: str, needs: int | None, fact: Fact[int] | None, *, required: bool = False) -> Need:

@@ -10,7 +10,13 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from edgekit.devices.edgetpu_compiler import compile_model, output_file, placement_from_report, remaining
+from edgekit.devices.edgetpu_compiler import (
+    PROGRAM,
+    compile_model,
+    output_file,
+    placement_from_report,
+    remaining,
+)
 from edgekit.devices.external import Waiting, run_program, shown_line
 from edgekit.devices.placement import Placed, Placement
 from edgekit.devices.profile import Profile
@@ -129,7 +135,8 @@ def _ask_edgetpu_compiler(
         made = compile_model(model, folder, waiting=waiting)
     except EdgekitError as error:
         output = output_file(folder)
-        return Answer(None, output if output.exists() else None, error.message)
+        why = f"it {error.message.removeprefix(PROGRAM).lstrip()}"
+        return Answer(None, output if output.exists() else None, why)
     told = Answer(None, made.output, made.unclear, made.report.version, strange=bool(made.report.unknown))
     if made.unclear is not None:
         return told

@@ -228,6 +228,25 @@ def test_a_file_that_is_still_to_be_made_smaller_is_not_too_large(rules: dict[st
     assert judge_graph(network(), profile).placement.violations[0].rule == "memory"
 
 
+def test_a_free_batch_is_one_where_the_device_takes_no_other(rules: dict[str, Any]) -> None:
+    for more, needs in (({}, None), ({"shapes": {"max_batch": {"value": 1, "source": "manual"}}}, 512)):
+        found = judge_graph(network("int8", batch=None), board(operators=TINY, **more))
+        assert found.memory_dict()["activation_bytes"]["needs"] == needs
+
+
+def test_what_is_not_settled(rules: dict[str, Any]) -> None:
+    """A room that the profile calls unknown, or a need that is not known; not what the device's compiler took."""
+    unknown = {"activation_bytes": {"unknown": "the manual"}}
+    found = judge_graph(network("int8"), board(operators=TINY, memory=unknown))
+    assert [need.name for need in found.unsettled()] == ["activation_bytes"]
+    assert replace(found, placement=replace(found.placement, source="compiler")).unsettled() == ()
+    known = {"activation_bytes": {"value": 1000, "source": "manual"}}
+    assert judge_graph(network("int8"), board(operators=TINY, memory=known)).unsettled() == ()
+    free = judge_graph(network("int8", side=None), board(operators=TINY, memory=known))
+    assert [need.name for need in free.unsettled()] == ["activation_bytes"]
+    assert judge_graph(network("int8"), board(operators=TINY)).unsettled() == ()
+
+
 def test_parameters_beyond_the_fast_store_still_run(rules: dict[str, Any]) -> None:
     memory = {"parameter_bytes": {"value": 100, "source": "manual"}}
     found = judge_graph(network("int8"), board(operators=TINY, memory=memory))

@@ -24,12 +24,17 @@ def place(graph: Graph, profile: Profile) -> Placement:
     not known, such as an operator that an application brings with it; what it or the profile refuses does not run."""
     table = load_table(TABLES[graph.format])
     judged = judge_operators(graph, table, read_level(table, profile).release, elsewhere="unsupported")
-    note = f"there is no accelerator; which operators the CPU runs was {table.source}"
+    notes = [f"there is no accelerator; which operators the CPU runs was {table.source}"]
+    level = profile.operators.level
+    if level is not None and level.unknown is not None:
+        notes.append(
+            f"the release on {profile.name} is not known, and an older one has fewer; searched: {level.unknown}"
+        )
     return Placement(
         source="predicted",
         operators=tuple(_settle(placed, profile) for placed in judged),
         subgraphs=0,
-        notes=(note,),
+        notes=tuple(notes),
         cpu_only=True,
     )
 

@@ -60,6 +60,13 @@ def test_what_does_not_run_and_what_is_not_known() -> None:
     assert custom.totals()["accelerator"] == 0
 
 
+def test_a_release_that_is_not_known_is_told() -> None:
+    (told,) = judge_graph(network("Add", format_name="onnx"), PROFILES["onnxruntime-cpu"]).placement.notes
+    assert told.startswith("there is no accelerator")
+    _, searched = judge_graph(network("Add", format_name="onnx"), PROFILES["browser"]).placement.notes
+    assert "WebGPU" in searched and searched.startswith("the release on browser is not known")
+
+
 def test_operators_of_other_domains() -> None:
     desktop = PROFILES["onnxruntime-cpu"]
     own = judge_graph(network("QLinearAdd", format_name="onnx", domain="com.microsoft"), desktop).placement

@@ -335,6 +335,10 @@ def comparison(
     }
 
 
+def _told(output: dict[str, Any]) -> str:
+    return f"{output['name']} (selected from)" if output.get("selected_from") else str(output["name"])
+
+
 def comparison_text(document: dict[str, Any]) -> str:
     """The same for a reader."""
     from edgekit.report import figures
@@ -359,7 +363,7 @@ def comparison_text(document: dict[str, Any]) -> str:
         ("drop in points", figures.points(document["drop_points"], document["drop_points_interval"])),
         ("agreement", figures.share(document["agreement"])),
         ("SQNR", figures.decibels(document["sqnr_db"])),
-        *((f"  {output['name']}", figures.decibels(output["sqnr_db"])) for output in document["outputs"]),
+        *((f"  {_told(output)}", figures.decibels(output["sqnr_db"])) for output in document["outputs"]),
     ]
     facts = [(name, text) for name, text in facts if text != figures.NONE]
     same = {True: "same", False: "another", None: figures.NONE}

@@ -102,6 +102,10 @@ def _reason(gate: str | None, output: dict[str, Any], nodes: dict[str, Any]) -> 
     if output["measurement"] is None and why:
         why = "--no-eval" if "--no-eval" in why else why
         return f"({why})" if gate else str(why)
+    if gate == "min_sqnr_db" and output["measurement"] is not None:
+        return "needs outputs of one size: what this file selects from (NMS) is not told by its format"
+    if gate == "min_agreement" and output["measurement"] is not None:
+        return "needs a task that decides, and a source model that finds something"
     return "needs labelled evaluation data"
 
 

@@ -17,6 +17,7 @@ from edgekit.formats import FORMATS, Declared
 from edgekit.formats.matching import synthetic_samples
 from edgekit.formats.onnx_file import read_constants, read_model
 from edgekit.formats.openvino_file import import_openvino
+from edgekit.formats.runner import open_runner
 
 RunStep = Callable[..., Artifact]
 Sqnr = Callable[..., float]
@@ -175,6 +176,31 @@ def test_large_numbers_are_kept(tmp_path: Path, run_step: RunStep) -> None:
     assert constants["b"].dtype == np.float16
     np.testing.assert_array_equal(constants["b"], arrays["b"])
     assert [tensor.dtype for tensor in (*written.io.inputs, *written.io.outputs)] == ["float32", "float32"]
+
+
+def test_casts_of_integers(tmp_path: Path, run_step: RunStep) -> None:
+    """The library leaves `Cast to float32` as it is, and takes its result for float16: as of the classes behind NMS."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("TopK", ["x", "two"], ["best", "places"]),
+            helper.make_node("Cast", ["places"], ["numbers"], to=TensorProto.FLOAT),
+            helper.make_node("Concat", ["best", "numbers"], ["joined"], axis=1),
+            helper.make_node("Mul", ["joined", "half"], ["y"]),
+            helper.make_node("Cast", ["places"], ["z"], to=TensorProto.FLOAT),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size]) for name, size in (("y", 4), ("z", 2))],
+        [
+            numpy_helper.from_array(np.array([2], np.int64), "two"),
+            numpy_helper.from_array(np.float32([0.5]), "half"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    made = run_step("onnx_fp16", write(model, tmp_path / "casts.onnx"))
+    found = open_runner(made, 1).run({"x": np.float32([[1, 7, 0, 9]])})
+    assert found["y"].tolist() == [[4.5, 3.5, 1.5, 0.5]]
+    assert found["z"].tolist() == [[3, 1]]
 
 
 @pytest.mark.parametrize("step", ["onnx_fp16", "openvino_fp16"])

@@ -150,6 +150,9 @@ CASES: dict[tuple[str, str, int], Case] = {
     ("edgetpu", "operator/BATCH_MATMUL", 0): Case(
         "BATCH_MATMUL", [node("MatMul", "x", "w", "y")], (1, 16, 32), {"w": numbers(32, 48)}
     ),
+    ("edgetpu", "operator/BATCH_MATMUL", 1): Case(
+        "BATCH_MATMUL", [node("Transpose", "x", "t", perm=[0, 2, 1]), node("MatMul", "x", "t", "y")], (1, 16, 32)
+    ),
     ("edgetpu", "operator/DEPTH_TO_SPACE", 0): _between(
         "DEPTH_TO_SPACE", node("DepthToSpace", "c", "a", blocksize=2), made=6
     ),
@@ -159,7 +162,10 @@ CASES: dict[tuple[str, str, int], Case] = {
         high=integers(1, 2, 12, 16, 16),
         low=integers(1, 24, 16, 16),
     ),
-    ("edgetpu", "operator/GATHER", 1): _end(
+    ("edgetpu", "operator/GATHER", 1): _between(
+        "GATHER", node("Gather", "c", "places", "a", axis=2), places=integers(4, 5, 6)
+    ),
+    ("edgetpu", "operator/GATHER", 2): _end(
         "GATHER", node("Exp", "c", "e"), node("Gather", "e", "places", "y", axis=1), places=integers(2, 0, 5)
     ),
     ("edgetpu", "newer_operator/RELU_0_TO_1", 0): _activation("RELU_0_TO_1", "HardSigmoid"),
@@ -168,6 +174,9 @@ CASES: dict[tuple[str, str, int], Case] = {
     ("edgetpu", "data_type/any", 0): _ARGMAX,
     ("edgetpu", "rank/any", 1): _between("TRANSPOSE", *_turned("c", [0, 1, 4, 2, 5, 3], "a"), made=6, **_CELL),
     ("edgetpu", "rank/any", 2): _end("TRANSPOSE", *_turned("c", [0, 1, 3, 4, 2], "y"), channels=255, **_HEAD),
+    ("edgetpu", "limits/constant_is_padding", 0): Case(
+        "CONCATENATION", [node("Concat", "k", "x", "y", axis=1)], (1, 16, 32), {"k": numbers(1, 1, 32)}
+    ),
     ("edgetpu", "limits/equal_dilation", 0): Case(
         "CONV_2D", [node("Conv", "x", "w", "y", dilations=[2])], (1, 4, 40), {"w": numbers(8, 4, 5)}
     ),

@@ -1,0 +1,37 @@
+"""What steps that rewrite transformers take, in TensorFlow Lite's operators: conditions of remedies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from edgekit.devices.limits import Complaint, limit
+from edgekit.devices.limits.view import View
+from edgekit.graph import Operator
+
+
+@limit
+def spreads(view: View, operator: Operator, told: Mapping[str, int]) -> Complaint | None:
+    """A product [..., T, D] by [..., D, S] of two computed tensors, of which some rows at least, times D and times S,
+    are at most ``numbers``, with all rows in at most ``parts`` parts."""
+    first, second = view.input(operator, 0), view.input(operator, 1)
+    if first is None or second is None or first.elements is None or second.elements is None:
+        return Complaint("how large it is")
+    if view.runtime_inputs(operator) != 2 or first.shape[:-2] != second.shape[:-2]:
+        return Complaint("it is no product of two computed tensors of the same heads")
+    rows, inner = (size or 1 for size in first.shape[-2:][:: -1 if operator.attributes.get("adj_x") else 1])
+    columns = second.shape[-2 if operator.attributes.get("adj_y") else -1] or 1
+    most = told["numbers"] // (inner * columns)
+    if most == 0 or math.ceil(rows / most) > told["parts"]:
+        return Complaint(f"it makes {rows * inner * columns:,} products")
+    return None
+
+
+@limit
+def neighbours(view: View, operator: Operator, told: bool) -> Complaint | None:
+    """Whether it takes places of a computed tensor that follow one another, or a single one."""
+    data, places = view.input(operator, 0), view.input(operator, 1)
+    values = None if places is None or not places.constant or len(places.shape) > 1 else places.values
+    found = data is not None and not data.constant and bool(values)
+    found = found and all(after - before == 1 for before, after in zip(values or (), (values or ())[1:], strict=False))
+    return None if found == told else Complaint("whether it takes neighbours")

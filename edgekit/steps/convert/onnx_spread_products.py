@@ -1,0 +1,119 @@
+"""onnx -> onnx: products of two computed tensors (attention) as multiplications that are summed up.
+
+    a [T, D] by b [D, S]      becomes      a [T, 1, D] * b' [1, S, D], summed over the last axis
+
+Accelerators that take constant weights only can still multiply number by number. It costs T * S * D numbers in
+between, so it is for few tokens. Several heads are done one by one, and many rows in parts.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from pydantic import Field, PositiveInt
+
+from edgekit.steps import StepOptions
+from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, count_notes, replace_nodes, rewriting_step
+
+_FIRST_OPSET = 10  # of Slice with inputs
+
+
+class Options(StepOptions):
+    most_numbers: PositiveInt = Field(
+        1_000_000,
+        description="numbers between multiplying and summing up; a larger product is done in parts of its rows",
+    )
+    most_parts: PositiveInt = Field(16, description="parts of one head; a product of more stays")
+    keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
+
+
+@rewriting_step("onnx_spread_products", version=1, options=Options, exact=True)
+def onnx_spread_products(model: Any, options: Options) -> tuple[str, ...]:
+    """Write products of two computed tensors as multiplications and sums."""
+
+    def rule(node: Any, scope: Scope) -> list[Any] | None:
+        return None if node.name in options.keep else _spread(node, scope, options)
+
+    return count_notes(replace_nodes(model, {"MatMul": rule}), "by multiplications and sums")
+
+
+def _spread(node: Any, scope: Scope, options: Options) -> list[Any] | None:
+    """[..., T, D] by [..., D, S], both computed, with the same sizes before the last two."""
+    sizes = [_sizes(scope, name) for name in node.input]
+    if scope.opset < _FIRST_OPSET or None in sizes or not scope.is_float(node.input[0]):
+        return None
+    if any(name in scope.constants for name in node.input):
+        return None
+    (*heads, rows, inner), (*others, _, columns) = (each or () for each in sizes)
+    most = options.most_numbers // (inner * columns)  # rows of one part
+    if heads != others or most == 0 or math.ceil(rows / most) > options.most_parts:
+        return None
+    count, writer = math.prod(heads), _Writer(scope, node.output[0])
+    first = writer.reshape(node.input[0], [1, count * rows, 1, inner])
+    source = _before_swap(scope, node.input[1])
+    second = writer.reshape(source or node.input[1], [1, count, *((columns, inner) if source else (inner, columns))])
+    sums = []
+    for head in range(count):
+        right = writer.cut(second, head, head + 1, count)
+        right = right if source else writer.add("Transpose", [right], "turned", perm=[0, 1, 3, 2])
+        each = math.ceil(rows / math.ceil(rows / most))
+        ends = [min(start + each, rows) for start in range(0, rows, each)]
+        for start, end in zip([0, *ends], ends, strict=False):
+            left = writer.cut(first, head * rows + start, head * rows + end, count * rows)
+            product = writer.add("Mul", [left, right], "products")
+            sums.append(writer.sum_last(product))
+    joined = sums[0] if len(sums) == 1 else writer.add("Concat", sums, "joined", axis=1)
+    writer.reshape(joined, [*heads, rows, columns], output=node.output[0])
+    return writer.nodes
+
+
+class _Writer:
+    """Collects new nodes; each method returns the tensor that its node writes."""
+
+    def __init__(self, scope: Scope, stem: str) -> None:
+        self.scope, self.stem = scope, stem
+        self.nodes: list[Any] = []
+
+    def add(self, kind: str, inputs: list[str], what: str, output: str | None = None, **attributes: Any) -> str:
+        from onnx import helper
+
+        name = self.scope.new_name(f"{self.stem}_{what}")
+        self.nodes.append(helper.make_node(kind, inputs, [output or name], name=name, **attributes))
+        return output or name
+
+    def reshape(self, name: str, sizes: list[int], output: str | None = None) -> str:
+        wanted = self.scope.constant(np.array(sizes, np.int64), f"{self.stem}_sizes")
+        return self.add("Reshape", [name, wanted], "reshaped", output)
+
+    def cut(self, name: str, start: int, end: int, size: int) -> str:
+        """[1, size, ...] -> [1, end - start, ...]"""
+        if end - start == size:
+            return name
+        limits = [self.scope.constant(np.array([each], np.int64), f"{self.stem}_cut") for each in (start, end, 1)]
+        return self.add("Slice", [name, *limits], "part")
+
+    def sum_last(self, name: str) -> str:
+        if self.scope.opset < 13:
+            return self.add("ReduceSum", [name], "sums", axes=[3], keepdims=0)
+        axes = self.scope.constant(np.array([3], np.int64), f"{self.stem}_axes")
+        return self.add("ReduceSum", [name, axes], "sums", keepdims=0)
+
+
+def _sizes(scope: Scope, name: str) -> tuple[int, ...] | None:
+    shape = scope.shape(name)
+    if shape is None or len(shape) < 2 or not all(shape):
+        return None
+    return tuple(size or 0 for size in shape)
+
+
+def _before_swap(scope: Scope, name: str) -> str | None:
+    """What a transpose of the last two axes alone is made of."""
+    maker = scope.producers.get(name)
+    if maker is None or maker.op_type != "Transpose":
+        return None
+    order = list(attribute_of(maker, "perm", None) or ())
+    rank = len(order)
+    swapped = rank >= 2 and order == [*range(rank - 2), rank - 1, rank - 2]
+    return str(maker.input[0]) if swapped else None

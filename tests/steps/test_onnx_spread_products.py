@@ -1,0 +1,75 @@
+"""Products of two computed tensors as multiplications and sums: the same numbers, and what stays."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgekit.artifact import Artifact
+
+from ..onnx_models import Node, apply, check_equal, integers, node, numbers, operators, save
+
+SPREAD = "onnx_spread_products"
+
+
+def attention(path: Path, heads: list[int], rows: int, inner: int, *, opset: int = 17) -> Artifact:
+    """`x` [heads, rows, inner] by itself turned, and the softmax of that by `x`."""
+    swap = [*range(len(heads)), len(heads) + 1, len(heads)]
+    nodes = [
+        *[node("Transpose", "x", "t", perm=swap), node("MatMul", "x", "t", "s")],
+        *[node("Softmax", "s", "w", axis=-1), node("MatMul", "w", "x", "y")],
+    ]
+    return save(path, nodes, (*heads, rows, inner), opset=opset)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    heads=st.lists(st.integers(1, 3), max_size=3),
+    rows=st.integers(1, 7),
+    inner=st.integers(1, 5),
+    most=st.integers(1, 100),
+    opset=st.sampled_from([11, 12, 13, 17]),
+)
+def test_the_same_numbers(heads: list[int], rows: int, inner: int, most: int, opset: int, tmp_path: Path) -> None:
+    source = attention(tmp_path / "source.onnx", heads, rows, inner, opset=opset)
+    made = apply(SPREAD, source, tmp_path / "made", most_numbers=most, most_parts=3)
+    each = most // (rows * inner)
+    spread = each > 0 and math.ceil(rows / each) <= 3
+    assert operators(made).count("MatMul") == (0 if spread else 2)
+    parts = math.prod(heads) * math.ceil(rows / each) if spread else 0
+    assert operators(made).count("Mul") == operators(made).count("ReduceSum") == 2 * parts
+    check_equal(source, made, (*heads, rows, inner))
+
+
+def test_turned_twice_is_not_turned(tmp_path: Path) -> None:
+    """Of the transpose of the last two axes, what was transposed is taken; of another, it is turned back."""
+    source = attention(tmp_path / "swap.onnx", [1, 2], 4, 3)
+    assert operators(apply(SPREAD, source, tmp_path / "swap")).count("Transpose") == 2, "of the second product's heads"
+    turn = [node("Transpose", "x", "t", perm=[0, 2, 3, 1]), node("Transpose", "x", "u", perm=[0, 2, 1, 3])]
+    source = save(tmp_path / "turn.onnx", [*turn, node("MatMul", "u", "t", "y")], (1, 4, 2, 3))
+    made = apply(SPREAD, source, tmp_path / "turn")
+    assert operators(made).count("Transpose") == 2 + 2, "one for each head"
+    check_equal(source, made, (1, 4, 2, 3))
+
+
+def test_what_stays(tmp_path: Path) -> None:
+    """Constants, other heads, a vector, free sizes, an old opset, and what is to be kept."""
+    swapped = [node("Transpose", "x", "t", perm=[0, 2, 1]), node("MatMul", "x", "t", "y")]
+    vector = [node("ReduceMean", "x", "m", axes=[0, 1], keepdims=0), node("MatMul", "x", "m", "y")]
+    once = [node("Reshape", "x", "sizes", "r"), node("Transpose", "r", "t", perm=[1, 0]), node("MatMul", "x", "t", "y")]
+    cases: dict[str, tuple[list[Node], tuple[int | str, ...], int, dict[str, object]]] = {
+        "constant": ([node("MatMul", "x", "w", "y")], (1, 4, 6), 17, {}),
+        "other heads": (once, (1, 4, 6), 17, {}),
+        "vector": (vector, (1, 4, 6), 17, {}),
+        "free": (swapped, ("N", 4, 6), 17, {}),
+        "old": (swapped, (1, 4, 6), 9, {}),
+        "kept": (swapped, (1, 4, 6), 17, {"keep": ("MatMul_y",)}),
+    }
+    constants = {"w": numbers(6, 3), "sizes": integers(4, 6)}
+    for name, (nodes, shape, opset, options) in cases.items():
+        used = {key: array for key, array in constants.items() if any(key in each.input for each in nodes)}
+        source = save(tmp_path / f"{name}.onnx", nodes, shape, opset=opset, **used)
+        assert operators(apply(SPREAD, source, tmp_path / name, **options)) == operators(source), name

@@ -93,11 +93,11 @@ class Asking:
         with tempfile.TemporaryDirectory(prefix="edgekit-check-") as folder:
             answer = ask(program, self._model, predicted, Path(folder), describe, Pulse(program.name))
             self.asked = self._keep(program, path, answer)
+        kept = "" if self.asked.output is None else f"all that it said is in {shown_path(self.asked.output)}"
         if answer.placement is not None:
-            return answer.placement
+            return _noted(answer.placement, kept) if kept else answer.placement
         told = f"{program.name} gave no answer that is understood ({answer.unclear}), so this is a prediction"
-        told += "" if self.asked.output is None else f"; all that it said is in {shown_path(self.asked.output)}"
-        return _noted(predicted, told)
+        return _noted(predicted, f"{told}; {kept}" if kept else told)
 
     def _keep(self, program: Program, path: Path, answer: Answer) -> Asked:
         """What came of it; all that the program printed is kept where not all of it was understood."""
@@ -107,9 +107,11 @@ class Asking:
 
         answered = answer.placement is not None
         asked = Asked(program.name, path, answered, answer.unclear, answer.version)
-        if answer.output is None or (answered and not answer.strange):
-            return asked
         there = FOLDER / f"{model_name(str(self._model))}.{program.name}.txt"
+        said = answer.output is not None and answer.output.stat().st_size > 0
+        if answer.output is None or not said or (answered and not answer.strange):
+            there.unlink(missing_ok=True)  # what an earlier one said
+            return asked
         there.parent.mkdir(parents=True, exist_ok=True)
         copy_atomically(answer.output, there)
         return replace(asked, said=() if answered else excerpt(there), output=there)

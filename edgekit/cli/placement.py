@@ -98,8 +98,7 @@ def _said(checked: Checked) -> str:
     asked = checked.asked
     if asked is None or asked.answered or asked.output is None:
         return ""
-    lines = [f"  | {line}" for line in asked.said] or ["  nothing"]
-    return "\n".join([f"{asked.name} said:", *lines])
+    return "\n".join([f"{asked.name} said:", *(f"  | {line}" for line in asked.said)])
 
 
 def _operator(placed: Placed) -> dict[str, Any]:

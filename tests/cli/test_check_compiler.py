@@ -143,6 +143,17 @@ def test_what_is_not_understood_is_kept_and_shown(
     assert max(map(len, done.stdout.splitlines())) < 600
 
 
+def test_a_program_that_says_nothing(script: Install, edgekit_command: Command, dense: Path, tmp_path: Path) -> None:
+    """What an earlier one said is not left in its place."""
+    kept = tmp_path / "edgekit-out" / "check" / "dense_256.edgetpu_compiler.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("earlier")
+    words = ("check", dense, "-t", "coral", "--json")
+    found = document(edgekit_command(*words, env=script("exit 0"), cwd=tmp_path))
+    assert found["compiler"]["unclear"] == "it ended with exit code 0, and says nothing in a form that is known"
+    assert (found["compiler"]["said"], found["compiler"]["output"], kept.exists()) == ([], None, False)
+
+
 def test_a_new_status_beside_a_known_one(
     script: Install, edgekit_command: Command, shared_data: Shared, tmp_path: Path
 ) -> None:
@@ -160,6 +171,7 @@ def test_a_new_status_beside_a_known_one(
     assert "not understood: Mood of the compiler: good" in found["notes"]
     assert found["compiler"]["answered"]
     assert "Mood" in Path(tmp_path, found["compiler"]["output"]).read_text()
+    assert f"all that it said is in {found['compiler']['output']}" in found["notes"]
 
 
 def test_a_file_of_another_model_is_no_answer(

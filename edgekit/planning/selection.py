@@ -42,7 +42,7 @@ def choose_outputs(recipe: Recipe, profiles: Mapping[str, Profile], select: Sequ
     else:
         chosen = [output for text in select for output in _selected(recipe, profiles, text)]
     if not chosen and recipe.steps:
-        chosen = [_without_target(recipe)]
+        chosen = [_without_target(recipe, profiles)]
     if not chosen:
         raise InputError(
             "nothing to make: the recipe has no `targets`",
@@ -79,10 +79,14 @@ def _selected(recipe: Recipe, profiles: Mapping[str, Profile], text: str) -> lis
     return [replace(outputs[0], precision=precision)] if precision else outputs
 
 
-def _without_target(recipe: Recipe) -> Wanted:
-    """What a recipe of steps alone makes: an output called after the format that its last step writes."""
+def _without_target(recipe: Recipe, profiles: Mapping[str, Profile]) -> Wanted:
+    """What a recipe of steps alone makes: an output called after the format that its last step writes, of the type that
+    a step compresses to, or that is compiled for a device."""
     steps = [STEPS.get(use.step) for use in recipe.steps]
     types = [found[1] for step in steps if not step.exact and (found := _ENDS_IN_TYPE.search(step.name))]
+    if not types and steps[-1].programs:
+        known = profiles.values()
+        types = [kind for one in known for kind in one.routes if one.compile_step(kind) == steps[-1].name][:1]
     return Wanted(steps[-1].produces, "", types[-1] if types else "fp32")
 
 

@@ -317,7 +317,7 @@ def test_recorded_answer_of_the_compiler_as_a_step(
     assert done.returncode == 0, done.stderr
     (output,) = json.loads(done.stdout)["outputs"]
     made = tmp_path / "edgekit-out" / "yolov5n-int8_640" / output["artifact"]["path"]
-    assert output["artifact"]["format"] == "edgetpu"
+    assert (output["artifact"]["format"], output["output"]) == ("edgetpu", "edgetpu/int8")
     assert made.read_bytes() == compiled.read_bytes()
 
 

@@ -95,6 +95,7 @@ _TWO_HEADS = [
     *[node("Reshape", "c", "low", "e"), node("Reshape", "d", "low", "f")],
     *[node("Concat", "e", "f", "g", axis=2), node("Sigmoid", "g", "y")],
 ]
+_ELU = _activation("EXP", "Elu", alpha=0.5)
 _SELU = _activation("EXP", "Selu")
 _MISH, _SOFTPLUS = _activation("EXP", "Mish", 18), _activation("EXP", "Softplus")
 _GELU = _between(
@@ -171,7 +172,8 @@ CASES: dict[tuple[str, str, int], Case] = {
     ("edgetpu", "newer_operator/RELU_0_TO_1", 0): _activation("RELU_0_TO_1", "HardSigmoid"),
     ("edgetpu", "newer_operator/SIGN", 0): _as("SIGN", _GELU),
     ("edgetpu", "newer_operator/GELU", 0): _activation("GELU", "Gelu", 20),
-    ("edgetpu", "data_type/any", 0): _ARGMAX,
+    ("edgetpu", "data_type/any", 0): _as("CAST", _ELU),
+    ("edgetpu", "data_type/any", 1): _ARGMAX,
     ("edgetpu", "rank/any", 1): _between("TRANSPOSE", *_turned("c", [0, 1, 4, 2, 5, 3], "a"), made=6, **_CELL),
     ("edgetpu", "rank/any", 2): _end("TRANSPOSE", *_turned("c", [0, 1, 3, 4, 2], "y"), channels=255, **_HEAD),
     ("edgetpu", "limits/constant_is_padding", 0): Case(

@@ -163,6 +163,16 @@ def test_clip(limits: tuple[float, float], becomes: list[str], tmp_path: Path, r
     assert off(source, made, wide()) == 0
 
 
+@pytest.mark.parametrize(("high", "becomes"), [(1, ["Min", "Max"]), (6, ["Max", "Min"])])
+def test_clip_by_two(high: float, becomes: list[str], tmp_path: Path, run_step: RunStep) -> None:
+    """A maximum and a minimum, which a converter puts together to RELU_0_TO_1 in this order alone."""
+    nodes = [node("Max", "low", "x", "z"), node("Min", "z", "high", "y")]
+    source = save(tmp_path / "source.onnx", nodes, low=np.float32(0), high=np.float32(high))
+    made = run_step("onnx_replace_activations", source)
+    assert [each for each in operators(made) if each != "Identity"][-2:] == becomes
+    assert off(source, made, wide()) == 0
+
+
 def test_names_that_are_taken(tmp_path: Path, run_step: RunStep) -> None:
     """PyTorch numbers nodes as the step does: of ``act`` it makes ``act_1``, which ONNX Runtime refuses twice."""
     names = ["act", "act_1", "act_2"]

@@ -28,6 +28,28 @@ def in_softplus(view: View, operator: Operator, told: bool) -> Complaint | None:
 
 
 @limit
+def in_elu(view: View, operator: Operator, told: bool) -> Complaint | None:
+    """Whether it is a part of ELU, SELU or CELU, written as exp(x) - 1 below 0: of min(x, 0), or with x also compared
+    with 0."""
+    compared = _makers(view, operator) if operator.type == "CAST" else [operator]
+    given = {index for one in compared for index in one.inputs}
+    near = [one for index in given for one in view.readers.get(index, ())]
+    found = any(one.type == "EXP" and _is_elu(view, one) for one in near)
+    return None if found == told else Complaint("whether it is a part of ELU, SELU or CELU")
+
+
+def _is_elu(view: View, exponential: Operator) -> bool:
+    after = [one for index in exponential.outputs for one in view.readers.get(index, ())]
+    if not any(one.type == "SUB" and _has_number(view, one, 1) for one in after):
+        return False
+    beside = {one.type for index in exponential.inputs for one in view.readers.get(index, ())}
+    makers = [*_makers(view, exponential)]
+    makers += [each for one in makers if one.type == "MUL" for each in _makers(view, one)]
+    cut = any(one.type == "MINIMUM" and _has_number(view, one, 0) for one in makers)
+    return cut or {"LESS", "GREATER_EQUAL"} <= beside
+
+
+@limit
 def in_erf(view: View, operator: Operator, told: bool) -> Complaint | None:
     """Whether it is a part of erf(x), as it is written with SIGN, ABS, DIV and EXP."""
     return None if bool(_erf_inputs(view, operator)) == told else Complaint("whether it is a part of erf")
@@ -69,4 +91,4 @@ def _is_number(tensor: TensorInfo, number: float) -> bool:
         return False
     scaled = tensor.quantization if tensor.dtype in ("int8", "uint8") else None
     offset, scale = (0, 1.0) if scaled is None else (scaled.zero_point[0], scaled.scale[0])
-    return isclose((tensor.values[0] - offset) * scale, number, rel_tol=1e-3)
+    return isclose((tensor.values[0] - offset) * scale, number, rel_tol=1e-3, abs_tol=1e-6)

@@ -34,11 +34,14 @@ class Options(StepOptions):
     )
 
 
-@rewriting_step("onnx_replace_activations", version=3, options=Options, exact=True)
+@rewriting_step("onnx_replace_activations", version=4, options=Options, exact=True)
 def onnx_replace_activations(model: Any, options: Options) -> tuple[str, ...]:
     """Write hard-swish, SiLU, leaky ReLU, PReLU and the like as the same function in operators that map everywhere."""
     choices: tuple[tuple[Choice, dict[str, Rule]], ...] = (
-        (options.hard_swish, {"HardSwish": _hard_swish, "HardSigmoid": _hard_sigmoid, "Clip": _clip_to_one}),
+        (
+            options.hard_swish,
+            {"HardSwish": _hard_swish, "HardSigmoid": _hard_sigmoid, "Clip": _clip_to_one, "Min": _clip_by_two},
+        ),
         (options.silu, {"Swish": _swish}),
         (options.leaky_relu, {"LeakyRelu": _leaky_relu}),
         (options.prelu, {"PRelu": _prelu}),
@@ -131,6 +134,26 @@ def _clip_to_one(node: Any, scope: Scope) -> list[Any] | None:
     if [float(limit.reshape(())) for limit in limits if limit is not None] != [0, 1]:
         return None
     return _between_0_and_1(formula, formula.x)
+
+
+def _clip_by_two(node: Any, scope: Scope) -> list[Any] | None:
+    """min(max(x, 0), 1), which a converter takes for that clip too."""
+    given = _beside(node, scope, 1.0)
+    before = None if given is None else scope.producers.get(given)
+    x = None if before is None or before.op_type != "Max" else _beside(before, scope, 0.0)
+    formula = start(node, scope)
+    return None if x is None or formula is None else _between_0_and_1(formula, x)
+
+
+def _beside(node: Any, scope: Scope, number: float) -> str | None:
+    """The other one of two inputs where one is a constant of this number."""
+    if len(node.input) != 2:
+        return None
+    for place, name in enumerate(node.input):
+        value = scope.constants.get(name)
+        if value is not None and value.size == 1 and float(value.reshape(())) == number:
+            return str(node.input[1 - place])
+    return None
 
 
 def _between_0_and_1(formula: Formula, x: str) -> list[Any]:

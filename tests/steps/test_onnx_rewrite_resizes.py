@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
@@ -118,21 +118,45 @@ def test_factors_that_are_not_whole(tmp_path: Path) -> None:
     assert operators(rewrite(source, tmp_path / "made", most_elements=100)) == ["Resize"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "shape", "factor"),
-    [
-        (BILINEAR, (1, 8, 20, 20), 6.02),
-        (REPEATED, (1, 8, 20, 20), 2.1),
-        (BILINEAR, (1, 8, 5, 7), 0.5),
-        ({"mode": "cubic"}, (1, 8, 5, 7), 0.5),
-    ],
-    ids=str,
-)
+PLACES = ("half_pixel", "pytorch_half_pixel", "asymmetric")
+ROUNDING = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+
+
+@pytest.mark.parametrize(("shape", "factor"), [((1, 8, 20, 20), 6.02), ((1, 3, 5, 7), 0.55), ((1, 2, 1, 3), 1.4)])
+@pytest.mark.parametrize("kind", [BILINEAR, REPEATED])
 def test_factors_that_the_sizes_do_not_tell(
     kind: dict[str, str], shape: tuple[int, ...], factor: float, tmp_path: Path
 ) -> None:
-    """20 pixels by 6.02 are 120, as by 6, but each lies elsewhere."""
+    """20 pixels by 6.02 are 120, as by 6, but each lies elsewhere: weights of each pixel in each say where."""
     source = save(tmp_path / "s.onnx", resize(**kind), shape, scales=scales(factor, factor))
-    made = rewrite(source, tmp_path / "made", most_elements=8)
-    assert operators(made) == ["Resize"]
-    check_equal(source, made, shape)
+    made = rewrite(source, tmp_path / "made")
+    assert operators(made) == ["Transpose", "Conv", "Transpose", "Conv", "Transpose"]
+    check_equal(source, made, shape, rounding=kind is BILINEAR)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+    factors=st.tuples(st.floats(0.3, 7), st.floats(0.3, 7)),
+    mode=st.sampled_from(["linear", "nearest"]),
+    places=st.sampled_from(PLACES),
+    nearest=st.sampled_from(ROUNDING),
+)
+def test_every_factor(
+    size: tuple[int, int], factors: tuple[float, float], mode: str, places: str, nearest: str, tmp_path: Path
+) -> None:
+    """As ONNX Runtime computes it, to the pixel that is nearest."""
+    shape, given_factors = (1, 2, *size), [float(np.float32(factor)) for factor in factors]
+    assume(all(int(np.float32(n) * np.float32(f)) > 0 for n, f in zip(size, given_factors, strict=True)))
+    kind = {"mode": mode, "coordinate_transformation_mode": places, "nearest_mode": nearest}
+    source = save(tmp_path / "s.onnx", resize(**kind), shape, scales=scales(*given_factors))
+    made = rewrite(source, tmp_path / "made")
+    check_equal(source, made, shape, rounding=mode == "linear")
+
+
+@pytest.mark.parametrize(
+    "kind", [{"mode": "cubic"}, {**BILINEAR, "coordinate_transformation_mode": "align_corners"}], ids=str
+)
+def test_other_resizes_by_such_factors_stay(kind: dict[str, str], tmp_path: Path) -> None:
+    source = save(tmp_path / "s.onnx", resize(**kind), (1, 8, 5, 7), scales=scales(0.5, 0.5))
+    assert operators(rewrite(source, tmp_path / "made", most_elements=8)) == ["Resize"]

@@ -4,6 +4,10 @@ A large output is made in slices of the channels, which do not know of each othe
 channels for that, and for bilinear interpolation by a large factor, it becomes a transposed convolution: with weights
 of 1 where pixels are repeated, else with those of the interpolation, behind a border of one pixel that repeats the
 outermost ones. All of them compute the same numbers.
+
+Where the factor is not that of the sizes (6.02, by which 20 pixels become 120), runtimes that only know sizes compute
+something else. It becomes two convolutions of one pixel, along the height and along the width, which hold the weights
+of each pixel in each.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from edgekit.steps import StepOptions
+from edgekit.steps.convert.onnx_interpolation import multiply_pixels
 from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, replace_nodes, rewriting_step
 
 _CHANNELS = 4  # slices of channels are multiples of it, to which accelerators fill up
@@ -34,7 +39,7 @@ class Options(StepOptions):
     )
 
 
-@rewriting_step("onnx_rewrite_resizes", version=3, options=Options, exact=True)
+@rewriting_step("onnx_rewrite_resizes", version=4, options=Options, exact=True)
 def onnx_rewrite_resizes(model: Any, options: Options) -> tuple[str, ...]:
     """Make large resizes in parts or by transposed convolution, and bilinear ones by a large factor so too."""
     done: Counter[str] = Counter()
@@ -42,7 +47,9 @@ def onnx_rewrite_resizes(model: Any, options: Options) -> tuple[str, ...]:
     def rule(node: Any, scope: Scope) -> list[Any] | None:
         resize = _read(node, scope)
         if resize is None:
-            return None
+            made = multiply_pixels(node, scope)
+            done["by a factor that its sizes do not tell, as convolutions"] += made is not None
+            return made
         parts = math.ceil(resize.elements / options.most_elements)
         if resize.interpolates and max(resize.factors) > options.most_factor:
             done["as transposed convolution"] += 1
@@ -56,7 +63,7 @@ def onnx_rewrite_resizes(model: Any, options: Options) -> tuple[str, ...]:
         return None
 
     replace_nodes(model, {"Resize": rule})
-    return tuple(f"{count} of Resize {how}" for how, count in sorted(done.items()))
+    return tuple(f"{count} of Resize {how}" for how, count in sorted(done.items()) if count)
 
 
 def _read(node: Any, scope: Scope) -> Resize | None:

@@ -10,6 +10,7 @@ from edgekit.errors import AmbiguousOutputs, StepError
 from edgekit.formats.onnx_file import read_model
 from edgekit.formats.openvino_file import import_openvino, reason, write_model
 from edgekit.steps import Context, Produced, StepOptions, step
+from edgekit.steps.convert.onnx_culprit import tell_culprit
 
 
 class Options(StepOptions):
@@ -35,16 +36,25 @@ def onnx_to_openvino(context: Context, artifact: Artifact, options: Options) -> 
         if model.is_dynamic() and shapes:
             model.reshape(shapes)
     except Exception as error:
+        culprit = tell_culprit(context, artifact, _converts)
         raise StepError(
             f"OpenVINO refuses the model: {reason(error)}",
-            where="onnx_to_openvino",
-            remedy="replace the operator it names in the model",
+            where="onnx_to_openvino" if culprit is None else f"onnx_to_openvino: {culprit.title}",
+            remedy=(culprit and culprit.remedy) or "replace the operator it names in the model",
             code="operator_refused",
         ) from error
     _keep_names(model, artifact)
     path = context.workdir / f"{context.stem}.xml"
     write_model(model, path, half=False, known=_names_in(artifact.path))
     return Produced(path, artifact.io)
+
+
+def _converts(artifact: Artifact) -> bool:
+    try:
+        import_openvino().convert_model(artifact.path)
+    except Exception:  # of many kinds, as above
+        return False
+    return True
 
 
 def _names_in(path: Path) -> set[str]:

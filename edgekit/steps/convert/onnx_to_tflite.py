@@ -8,6 +8,7 @@ file here and now, and the other backend is tried where it fails.
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from collections.abc import Iterable
@@ -28,6 +29,7 @@ from edgekit.formats.tflite_operators import CUSTOM, operator_name
 from edgekit.formats.tflite_padding import pad_with_zeros
 from edgekit.formats.tflite_shapes import fix_shapes
 from edgekit.steps import Context, Produced, StepOptions, step
+from edgekit.steps.convert.onnx_culprit import Culprit, tell_culprit
 
 Backend = Literal["direct", "tensorflow"]
 _BACKENDS: dict[Backend, str] = {"direct": "flatbuffer_direct", "tensorflow": "tf_converter"}
@@ -76,21 +78,19 @@ def _convert_instead(context: Context, artifact: Artifact, reason: str) -> Produ
     try:
         _check_tensorflow()
     except AbsentError as absent:
+        culprit = _find_culprit(context, artifact, "direct")
+        cure = None if culprit is None else culprit.remedy
         raise AbsentError(
             f"onnx2tf's direct writer cannot convert this model ({reason}), and its other backend needs TensorFlow",
-            where=artifact.path.name,
-            remedy=absent.remedy,
+            where=artifact.path.name if culprit is None else culprit.title,
+            remedy=f"{absent.remedy}; or {cure}" if cure else absent.remedy,
             code=absent.word,
         ) from absent
     try:
         path, io = _convert(context, artifact, "tensorflow")
     except _RefusalError as refusal:
-        raise StepError(
-            f"onnx2tf cannot convert this model: its direct writer: {reason}; its TensorFlow backend: {refusal}",
-            where=artifact.path.name,
-            remedy="replace the operator in the model",
-            code="operator_refused",
-        ) from refusal
+        failed = f"its direct writer: {reason}; its TensorFlow backend: {refusal}"
+        raise _refused(context, artifact, "onnx2tf", failed, "direct", "replace the operator in the model") from refusal
     return Produced(path, io, notes=(f"converted by onnx2tf's TensorFlow backend, since its direct writer: {reason}",))
 
 
@@ -100,12 +100,35 @@ def _convert_or_fail(context: Context, artifact: Artifact, backend: Backend) -> 
     try:
         return Produced(*_convert(context, artifact, backend))
     except _RefusalError as refusal:
-        raise StepError(
-            f"onnx2tf's {_TITLES[backend]} cannot convert this model: {refusal}",
-            where=artifact.path.name,
-            remedy="set the option backend to auto" if backend == "direct" else "replace the operator in the model",
-            code="operator_refused",
-        ) from refusal
+        remedy = "set the option backend to auto" if backend == "direct" else "replace the operator in the model"
+        who = f"onnx2tf's {_TITLES[backend]}"
+        raise _refused(context, artifact, who, str(refusal), backend, remedy) from refusal
+
+
+def _refused(context: Context, artifact: Artifact, who: str, why: str, backend: Backend, remedy: str) -> StepError:
+    """That a model is not converted, at which operator ``backend`` fails, and what to do about it."""
+    culprit = _find_culprit(context, artifact, backend)
+    message = f"{who} cannot convert this model: {why}"
+    if culprit is None:
+        return StepError(message, where=artifact.path.name, remedy=remedy, code="operator_refused")
+    return StepError(message, where=culprit.title, remedy=culprit.remedy or remedy, code="operator_refused")
+
+
+def _find_culprit(context: Context, artifact: Artifact, backend: Backend) -> Culprit | None:
+    count = itertools.count()
+
+    def converts(model: Artifact) -> bool:
+        folder = context.workdir / "attempts" / str(next(count))
+        folder.mkdir(parents=True)
+        try:
+            _convert(replace(context, workdir=folder), model, backend)
+        except _RefusalError:
+            return False
+        except AmbiguousOutputs:  # what is cut may have outputs that cannot be told apart; that is not the matter here
+            return True
+        return True
+
+    return tell_culprit(context, artifact, converts)
 
 
 def _convert(context: Context, artifact: Artifact, backend: Backend) -> tuple[Path, IO]:

@@ -182,6 +182,9 @@ CASES: dict[tuple[str, str, int], Case] = {
     ("edgetpu", "limits/equal_dilation", 0): Case(
         "CONV_2D", [node("Conv", "x", "w", "y", dilations=[2])], (1, 4, 40), {"w": numbers(8, 4, 5)}
     ),
+    ("edgetpu", "limits/window_below", 0): Case(
+        "CONV_2D", [node("Conv", "x", "w", "y", strides=[1, 8])], (1, 2, 3, 200), {"w": numbers(4, 2, 3, 64)}
+    ),
     ("edgetpu", "limits/output_is_vector", 0): Case(
         "FULLY_CONNECTED", [node("Gemm", "x", "w", "y")], (16, 32), {"w": numbers(32, 48)}
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -92,3 +93,50 @@ def test_what_stays(tmp_path: Path) -> None:
     nodes = [helper.make_node("ConvTranspose", ["x", "w"], ["y"], name="up", group=2)]
     source = save(tmp_path / "groups.onnx", nodes, (1, 6, 4, 3), w=numbers(6, 5, 3, 2))
     assert operators(split(source, tmp_path / "groups", most_weights=80)) == ["ConvTranspose"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    window=st.lists(st.integers(1, 9), min_size=1, max_size=2),
+    most=st.integers(2, 5),
+    pads=st.lists(st.integers(0, 6), min_size=4, max_size=4),
+    stride=st.integers(1, 3),
+    dilation=st.integers(1, 2),
+    groups=st.sampled_from([1, 2]),
+    bias=st.booleans(),
+)
+def test_windows(
+    window: list[int], most: int, pads: list[int], stride: int, dilation: int, groups: int, bias: bool, tmp_path: Path
+) -> None:
+    """Parts that see padding only are left out; there may be more padding than window."""
+    axes, size = len(window), 11
+    sides = pads[: 2 * axes]
+    seen = [size + sides[a] + sides[a + axes] - dilation * (window[a] - 1) for a in range(axes)]
+    if min(seen) < 1:
+        return
+    constants = {"w": numbers(4, 4 // groups, *window)} | ({"b": numbers(4)} if bias else {})
+    attributes: dict[str, Any] = {
+        "pads": sides,
+        "strides": [stride] * axes,
+        "dilations": [dilation] * axes,
+        "group": groups,
+    }
+    convolution = helper.make_node("Conv", ["x", *constants], ["y"], name="convolution", **attributes)
+    source = save(tmp_path / "source.onnx", [convolution], (2, 4, *[size] * axes), **constants)
+    made = split(source, tmp_path / "made", most_window=most)
+    parts = [each for each in onnx.load(made.path).graph.node if each.op_type == "Conv"]
+    assert (len(parts) == 1) == (max(window) <= most) or any(dilation * (one - 1) >= size for one in window)
+    assert all(
+        max(helper.get_attribute_value(a)) <= most for p in parts for a in p.attribute if a.name == "kernel_shape"
+    )
+    check_equal(source, made, (2, 4, *[size] * axes))
+
+
+def test_windows_that_stay(tmp_path: Path) -> None:
+    """Computed weights, padding that is not spelled out, and small ones."""
+    plain = node("Conv", "x", "w", "y")
+    same = helper.make_node("Conv", ["x", "w"], ["y"], name="same", auto_pad="SAME_UPPER")
+    computed = [node("Relu", "w", "r"), node("Conv", "x", "r", "y")]
+    for place, (nodes, most) in enumerate((([plain], 3), ([same], 2), (computed, 2))):
+        source = save(tmp_path / f"{place}.onnx", nodes, (1, 2, 9), w=numbers(4, 2, 3))
+        assert operators(split(source, tmp_path / str(place), most_window=most)) == operators(source)

@@ -1,7 +1,8 @@
 """onnx -> onnx: layers whose weights or outputs are more than an accelerator takes, made in parts that are joined.
 
 Fully connected layers and transposed convolutions are split by their outputs, each part with its share of the weights;
-a transpose by the rows that it moves. The numbers are the same.
+a transpose by the rows that it moves; the window of a convolution into parts whose results are added up. The numbers
+are the same.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pydantic import Field, PositiveInt
 
 from edgekit.steps import StepOptions
 from edgekit.steps.convert.onnx_rewriting import Rule, Scope, attribute_of, count_notes, replace_nodes, rewriting_step
+from edgekit.steps.convert.onnx_windows import split_window
 
 _LAYOUT = ((0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 1))  # those that a converter to channel-last does away with
 
@@ -28,14 +30,18 @@ class Options(StepOptions):
         2_097_151, description="weights of one transposed convolution; the Edge TPU refuses more"
     )
     most_moved: PositiveInt = Field(98_303, description="elements of one transpose; the Edge TPU refuses more")
+    most_window: PositiveInt = Field(
+        63, description="height or width of a convolution's window; the Edge TPU refuses 64"
+    )
 
 
-@rewriting_step("onnx_split_large", version=2, options=Options, exact=True)
+@rewriting_step("onnx_split_large", version=3, options=Options, exact=True)
 def onnx_split_large(model: Any, options: Options) -> tuple[str, ...]:
-    """Split fully connected layers, transposed convolutions and transposes that are too large, and join the parts."""
+    """Split fully connected layers, (transposed) convolutions and transposes that are too large, and join the parts."""
     rules: dict[str, Rule] = {
         "Gemm": partial(_split_product, most=options.most_outputs),
         "MatMul": partial(_split_product, most=options.most_outputs),
+        "Conv": partial(split_window, most=options.most_window),
         "ConvTranspose": partial(_split_convolution, most=options.most_weights),
         "Transpose": partial(_split_transpose, most=options.most_moved),
     }

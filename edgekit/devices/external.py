@@ -7,11 +7,9 @@ import contextlib
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 
 from edgekit.errors import StepError
 
@@ -59,7 +57,7 @@ def run_program(
                 code="not_started",
             ) from error
     try:
-        with _end_at_termination(process):
+        with _guard(process):
             _wait(process, name, output, seconds, waiting)
     finally:
         _kill_group(process)
@@ -108,25 +106,26 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _end_at_termination(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """A process that nothing else prepared for a termination signal takes the program with it."""
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    ):
-        yield
-        return
-
-    def end(number: int, frame: FrameType | None) -> None:
-        _kill_group(process)
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
-
-    signal.signal(signal.SIGTERM, end)
+def _guard(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """End the program also when this process is killed, as a worker is in the middle of its job: a shell waits for the
+    end of a pipe that only this process holds open."""
+    reading, writing = os.pipe()
+    try:
+        guard = subprocess.Popen(
+            ["/bin/sh", "-c", 'read nothing; kill -s KILL -- "-$1"', "sh", str(process.pid)],
+            stdin=reading,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    finally:
+        os.close(reading)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        guard.kill()
+        guard.wait()
+        os.close(writing)
 
 
 def shown_line(line: str) -> str:

@@ -20,7 +20,7 @@ from edgekit.devices.edgetpu_compiler import (
 from edgekit.devices.external import Waiting, run_program, shown_line
 from edgekit.devices.placement import Placed, Placement
 from edgekit.devices.profile import Profile
-from edgekit.errors import EdgekitError
+from edgekit.errors import AbsentError, InputError, StepError
 from edgekit.graph import Graph
 
 Describe = Callable[[Path], Graph]
@@ -56,7 +56,7 @@ class Program:
             output = Path(folder, "output.txt")
             try:
                 run_program([str(found), self.version_flag], output, folder=Path(folder), seconds=_VERSION_SECONDS)
-            except EdgekitError:
+            except StepError:
                 return None
             with output.open("rb") as printed:
                 text = printed.read(_VERSION_BYTES).decode("utf-8", "replace")
@@ -133,7 +133,7 @@ def _ask_edgetpu_compiler(
 ) -> Answer:
     try:
         made = compile_model(model, folder, waiting=waiting)
-    except EdgekitError as error:
+    except (AbsentError, StepError) as error:
         output = output_file(folder)
         why = f"it {error.message.removeprefix(PROGRAM).lstrip()}"
         return Answer(None, output if output.exists() else None, why)
@@ -142,7 +142,7 @@ def _ask_edgetpu_compiler(
         return told
     try:
         left = None if made.compiled is None else remaining(describe(made.compiled))
-    except EdgekitError as error:
+    except (InputError, StepError) as error:
         return replace(told, unclear=f"the file that it wrote cannot be read: {error.message}")
     placement = placement_from_report(made.report, predicted, left)
     if placement is None:

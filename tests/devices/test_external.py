@@ -104,8 +104,9 @@ def test_what_cannot_be_started(content: bytes, tmp_path: Path):
     assert caught.value.remedy
 
 
-def test_a_termination_takes_the_program_along(program: Program, tmp_path: Path):
-    """Of a process that has not prepared for it, such as a worker."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_process_takes_the_program_along(number: signal.Signals, program: Program, tmp_path: Path):
+    """As the engine kills a worker."""
     command = program("trap '' TERM; echo $$ > PIDS; while :; do sleep 1; done")
     code = (
         "import sys\nfrom pathlib import Path\nfrom edgekit.devices.external import run_program\n"
@@ -114,8 +115,8 @@ def test_a_termination_takes_the_program_along(program: Program, tmp_path: Path)
     with subprocess.Popen([sys.executable, "-c", code, *command], cwd=tmp_path) as parent:
         while not (tmp_path / "PIDS").exists() or not (tmp_path / "PIDS").read_text().endswith("\n"):
             time.sleep(0.02)
-        os.kill(parent.pid, signal.SIGTERM)
-        assert parent.wait(timeout=60) == -signal.SIGTERM
+        os.kill(parent.pid, number)
+        assert parent.wait(timeout=60) == -number
     assert are_gone(tmp_path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -122,23 +123,24 @@ class Memory(Written):
     usable_bytes: Fact[Size] | None = None
 
 
-def _is_tflite(name: str) -> bool:
-    """Whether a name is written as TensorFlow Lite's are: in capitals, as ONNX does only abbreviations (LSTM, STFT)."""
-    return re.fullmatch(r"[A-Z][A-Z0-9_]*", name) is not None and ("_" in name or len(name) > _LONGEST_ABBREVIATION)
-
-
-#: Of ONNX's operators that are written in capitals only: GRU, LSTM, LRN, RNN, DFT, STFT.
-_LONGEST_ABBREVIATION = 4
+#: How ONNX (and OpenVINO) and TensorFlow Lite write their operators; names of other forms are those of custom ones.
+_OWN_NAME = re.compile(r"[A-Z][A-Za-z0-9]*|[A-Z][A-Z0-9_]*")
 
 
 @cache
-def _tflite_operators() -> frozenset[str]:
-    """TensorFlow Lite's builtin operators; empty where LiteRT, whose enumeration this is, is not installed."""
-    try:
-        from ai_edge_litert.schema_py_generated import BuiltinOperator
-    except ImportError:
-        return frozenset()
-    return frozenset(name for name in vars(BuiltinOperator) if not name.startswith("_"))
+def _operators() -> frozenset[str]:
+    """The operators of ONNX, of TensorFlow Lite and of OpenVINO, and custom ones that are known."""
+    from ruamel.yaml import YAML
+
+    folder = Path(__file__).parent
+    stored = YAML(typ="safe", pure=True).load(folder / "operators.yaml")
+    openvino = YAML(typ="safe", pure=True).load(folder / "rules" / "openvino.yaml")
+    return frozenset(name for names in stored.values() for name in names) | frozenset(openvino["operators"])
+
+
+def _spelt_like(name: str) -> list[str]:
+    """The operators in capitals, or the others."""
+    return sorted(other for other in _operators() if other.isupper() == name.isupper())
 
 
 class Operators(Written):
@@ -153,11 +155,10 @@ class Operators(Written):
     @field_validator("supported", "refused")
     @classmethod
     def _operators_exist(cls, fact: Fact[list[str]] | None) -> Fact[list[str]] | None:
-        named = [name for name in (fact and fact.value) or () if _is_tflite(name)]
-        known = _tflite_operators() if named else frozenset()
-        strange = [name for name in named if known and name not in known]
+        named = [name for name in (fact and fact.value) or () if _OWN_NAME.fullmatch(name)]
+        strange = [name for name in named if name not in _operators()]
         if strange:
-            told = (f"no operator is called `{name}`{did_you_mean(name, sorted(known))}" for name in strange)
+            told = (f"no operator is called `{name}`{did_you_mean(name, _spelt_like(name))}" for name in strange)
             raise ValueError("; ".join(told))
         return fact
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from edgekit.devices import load_profiles, validate_profile
+from edgekit.devices import profile as profile_module
 from edgekit.errors import RecipeError
 
 GOOD = """\
@@ -62,18 +64,31 @@ def test_mistakes_have_their_place(tmp_path: Path, old: str, new: str, line: int
 
 @pytest.mark.parametrize("listed", ["supported", "refused"])
 def test_operators_that_do_not_exist_are_refused(tmp_path: Path, listed: str) -> None:
-    pytest.importorskip("ai_edge_litert")
     path = tmp_path / "board.yaml"
     named = "operators: {%s: {value: [%s], source: manual}}\n"
-    path.write_text(GOOD + named % (listed, "CONV_2D, Conv, LSTM, STFT, TFLite_Detection_PostProcess, SOFTMAX"))
+    known = "CONV_2D, Conv, LSTM, STFT, TFLite_Detection_PostProcess, SOFTMAX, Convolution, FakeQuantize, my_operator"
+    path.write_text(GOOD + named % (listed, known))
     validate_profile(path)
-    path.write_text(GOOD + named % (listed, "ADD, CONV_3X, SOFTMAXX"))
+    path.write_text(GOOD + named % (listed, "ADD, CONV_3X, SOFTMAXX, Convv, LSTMM, HardSwsh, Softmax"))
     with pytest.raises(RecipeError) as caught:
         validate_profile(path)
     (mistake,) = caught.value.mistakes
     assert mistake.line == 12
     assert "no operator is called `CONV_3X`; did you mean `CONV_3D`?" in mistake.message
     assert "`SOFTMAXX`; did you mean `SOFTMAX`?" in mistake.message
+    assert "`Convv`; did you mean `Conv`?" in mistake.message
+    assert "`LSTMM`; did you mean `LSTM`?" in mistake.message
+    assert "`HardSwsh`; did you mean `HardSwish`?" in mistake.message
+
+
+def test_the_names_of_operators_are_those_of_the_formats() -> None:
+    """All that the installed ONNX and LiteRT have: what they gain is added to the list."""
+    onnx, schema = pytest.importorskip("onnx"), pytest.importorskip("ai_edge_litert.schema_py_generated")
+    stored = YAML(typ="safe").load(Path(profile_module.__file__).with_name("operators.yaml"))
+    every = {one.name for one in onnx.defs.get_all_schemas_with_history() if one.domain == ""}
+    assert every <= set(stored["onnx"])
+    assert {name for name in vars(schema.BuiltinOperator) if not name.startswith("_")} <= set(stored["tflite"])
+    assert all(len(names) == len(set(names)) for names in stored.values())
 
 
 def test_what_a_profile_says(tmp_path: Path) -> None:

@@ -39,9 +39,11 @@ def _open_closed_streams() -> None:
 
 def answer(text: str) -> None:
     """Write what was asked for to standard output; names in a model file do not get at a reader's terminal."""
-    from edgekit.report.figures import visible
+    if not text.translate({9: "", 10: ""}).isprintable():  # what is, as help, needs no import
+        from edgekit.report.figures import visible
 
-    _write(sys.stdout, visible(text if text.endswith("\n") else text + "\n"))
+        text = visible(text)
+    _write(sys.stdout, text if text.endswith("\n") else text + "\n")
 
 
 def answer_json(document: dict[str, Any]) -> None:

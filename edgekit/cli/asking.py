@@ -80,8 +80,8 @@ class Asking:
             return judgement
         path, why = program.find(), "the file that it takes, the quantized one, is still to be made"
         self.asked = Asked(program.name, path, answered=False, unclear=why)
-        told = f"this is a prediction: {program.name} can be asked only about the quantized file, when that is made"
-        told += "" if path is not None else f", and is not on PATH: {program.get}"
+        told = f"this is a prediction: {program.name} takes only the quantized file, which is still to be made"
+        told += "" if path is not None else f"; and it is not on PATH: {program.get}"
         return replace(judgement, placement=_noted(judgement.placement, told))
 
     def _ask(self, program: Program, path: Path, predicted: Placement) -> Placement:

@@ -28,6 +28,19 @@ def turned(given: str, order: list[int], made: str) -> list[Node]:
     ]
 
 
+def attention() -> tuple[list[Node], tuple[int, ...], dict[str, np.ndarray]]:
+    """A layer norm, and the attention of its rows to each other in two heads."""
+    nodes = [
+        *[node("LayerNormalization", "x", "scale", "bias", "n"), node("Reshape", "n", "heads", "h")],
+        *[node("Transpose", "h", "a", perm=[0, 2, 1, 3]), node("Transpose", "h", "b", perm=[0, 2, 3, 1])],
+        *[node("MatMul", "a", "b", "s"), node("Mul", "s", "quarter", "q"), node("Softmax", "q", "w", axis=-1)],
+        *[node("MatMul", "w", "a", "m"), node("Transpose", "m", "t", perm=[0, 2, 1, 3])],
+        *[node("Reshape", "t", "rows", "r"), node("Add", "r", "x", "y")],
+    ]
+    constants = {"scale": 1 + 0.2 * numbers(32), "bias": 0.2 * numbers(32), "quarter": np.float32(0.25)}
+    return nodes, (1, 24, 32), {**constants, "heads": integers(1, 24, 2, 16), "rows": integers(1, 24, 32)}
+
+
 def sources(folder: Path) -> dict[str, tuple[Artifact, list[str]]]:
     """{case: (model, the steps that cure it)}."""
     picture = {"w": numbers(24, 3, 1, 1), "v": numbers(4, 24, 1, 1)}
@@ -94,12 +107,6 @@ def sources(folder: Path) -> dict[str, tuple[Artifact, list[str]]]:
             ["onnx_rewrite_resizes"],
         ),
         "many classes": ([node("Gemm", "x", "w", "y")], (1, 4), {"w": numbers(4, 120_000)}, ["onnx_split_large"]),
-        "large transposed convolution": (
-            [node("ConvTranspose", "x", "w", "y", strides=[2, 2])],
-            (1, 1024, 4, 4),
-            {"w": numbers(1024, 512, 2, 2)},
-            ["onnx_split_large"],
-        ),
         "linear layers of tokens": (
             [
                 *[node("MatMul", "x", "w", "m"), node("Add", "m", "b", "a"), node("Relu", "a", "r")],
@@ -108,6 +115,19 @@ def sources(folder: Path) -> dict[str, tuple[Artifact, list[str]]]:
             (1, 16, 32),
             {"w": numbers(32, 48), "b": numbers(48), "v": numbers(48, 32)},
             ["onnx_convolve_products"],
+        ),
+        "attention": (*attention(), ["onnx_spread_products"]),
+        "class token": (
+            [node("Concat", "k", "x", "t", axis=1), node("Gather", "t", "i", "p", axis=1), node("Gemm", "p", "g", "y")],
+            (1, 16, 32),
+            {"k": numbers(1, 1, 32), "i": np.array(0), "g": numbers(32, 10)},
+            ["onnx_pad_and_slice"],
+        ),
+        "large window": (
+            [node("Conv", "x", "w", "y", strides=[4, 4])],
+            (1, 3, 128, 128),
+            {"w": numbers(8, 3, 64, 64)},
+            ["onnx_split_large"],
         ),
         "large head": (
             [FIRST, node("Reshape", "c", "high", "r"), node("Transpose", "r", "y", perm=[0, 1, 3, 4, 2])],
@@ -136,7 +156,7 @@ def test_the_mapped_share_rises(tmp_path: Path, require: Callable[[str, str], No
     shares = [mapped_on_coral(made) for made in to_tflite(paths, tmp_path)]
     before, after = (dict(zip(given, shares[start::2], strict=True)) for start in (0, 1))
     whole = {name: share for name, share in after.items() if name != "large head"}
-    assert max(before.values()) <= 0.5
+    assert max(before.values()) < 0.7
     assert whole == dict.fromkeys(whole, 1.0)
     assert after["large head"] > 0.8, "its output has five axes"
 
@@ -170,3 +190,19 @@ def test_in_8_bit_integers(
     assert off["channel"] <= 0.51
     assert off["pixel"] <= 0.51
     assert off["bilinear"] <= 0.5 + 0.5 + 4 * 127 * 0.5 * (15 / 16) ** 2 / 127
+
+
+def test_a_layer_norm_and_attention_in_8_bit_integers(
+    tmp_path: Path, require: Callable[[str, str], None], run_step: Callable[..., Artifact], sqnr: Callable[..., float]
+) -> None:
+    """Products in between that are rounded to 8 bits cost a few decibels against a product summed up in 32 bits."""
+    if find("onnx2tf") is None:
+        require("onnx2tf", "the toolchain is not installed: edgekit toolchain install onnx2tf")
+    nodes, shape, constants = attention()
+    source = save(tmp_path / "source.onnx", nodes, shape, **constants)
+    spread = apply("onnx_spread_products", source, tmp_path / "spread")
+    samples = synthetic_samples(source.io, 16, 0)
+    made = [run_step("tflite_int8", each, samples) for each in to_tflite([source.path, spread.path], tmp_path)]
+    whole, summed = (sqnr(source, each, samples) for each in made)
+    assert whole > 30
+    assert summed > whole - 5

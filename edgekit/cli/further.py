@@ -33,8 +33,11 @@ class Way:
 
 
 def way_of(result: RunResult, asked: Sequence[Written]) -> Way:
-    """The way that a run of steps, one after the other, took. ``asked``: those of ``--step``."""
-    named = {name for written in asked for name in written}
+    """The way that a run of steps, one after the other, took. ``asked``: those of ``--step``. What onnx_fix_shapes is
+    told holds from the source on, so that its file may be as it was and yet be its doing."""
+    from edgekit.planning.free_sizes import FIX
+
+    named = {name for written in asked for name, told in written.items() if name != FIX or not told}
     reached: dict[str, Artifact] = {}
     unchanged: list[str] = []
     before = result.source

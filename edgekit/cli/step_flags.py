@@ -34,10 +34,11 @@ def parse_steps(texts: Sequence[str]) -> tuple[Written, ...]:
 
 def _split_outside(text: str) -> list[str]:
     """Split at the commas that are in no brackets and no quotes."""
-    parts, depth, quote = [""], 0, ""
+    parts, depth, quote, escaped = [""], 0, "", False
     for letter in text:
         if quote:
-            quote = "" if letter == quote else quote
+            quote = "" if letter == quote and not escaped else quote
+            escaped = letter == "\\" and quote == '"' and not escaped
         elif letter in "\"'":
             quote = letter
         else:

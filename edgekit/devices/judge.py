@@ -177,18 +177,21 @@ def _check_precision(graph: Graph, profile: Profile, converted: bool) -> Iterato
 
 
 def _check_shapes(graph: Graph, profile: Profile) -> Iterator[Violation]:
-    yield from _check_free_sizes(graph, profile.shapes.static)
+    yield from _check_free_sizes(graph, profile)
     yield from _check_batch(graph, profile.shapes.max_batch)
     if judges(profile) is None:  # the rules of an accelerator judge each operator by itself
         yield from _check_rank(graph, profile.shapes.max_rank)
 
 
-def _check_free_sizes(graph: Graph, static: Fact[bool] | None) -> Iterator[Violation]:
-    """Sizes of inputs that are not fixed. A free first size alone is a batch, which is taken as 1."""
-    free = [tensor for tensor in _inputs(graph) if None in tensor.shape[1:]]
+def _check_free_sizes(graph: Graph, profile: Profile) -> Iterator[Violation]:
+    """Sizes of inputs that the file itself leaves free. A free first size alone is a batch, which is taken as 1."""
+    free, static = [tensor for tensor in _inputs(graph) if None in tensor.shape[1:]], profile.shapes.static
     if static is not None and static.value and free:
         names = ", ".join(_shown(tensor) for tensor in free)
-        remedy = f"fix them: --shape {free[0].name}={'x'.join(str(size or 'N') for size in free[0].shape)}"
+        remedy = (
+            "convert the model that the file was made from again, with its sizes: edgekit convert MODEL --target "
+            f"{profile.name} --shape {free[0].name}=SIZES"
+        )
         yield Violation("dynamic_shape", f"inputs have free sizes: {names}", remedy, static.source)
 
 

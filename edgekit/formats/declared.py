@@ -66,17 +66,19 @@ def _declare(path: Path, tensor: Tensor, declared: Declared) -> Tensor:
         raise InputError(
             f"input `{tensor.name}` of {path.name} has free sizes: {_times(own)}",
             where=str(path),
-            remedy=f"declare them: model.inputs: {{{tensor.name}: {{shape: [...]}}}}, or --shape "
-            f"{tensor.name}={_example(own)}",
+            remedy="say which, with your sizes, as the flag --shape "
+            f"{tensor.name}={'x'.join(map(str, _example(own)))}, or as the recipe's model: "
+            f"{{inputs: {{{tensor.name}: {{shape: {_example(own)}}}}}}}",
             code="inputs_not_declared",
         )
     shape = tuple(1 if size is None else size for size in own)
     return replace(tensor, shape=shape, layout=declared.layouts.get(tensor.name, "NCHW" if len(shape) == 4 else None))
 
 
-def _example(shape: Sequence[int | None]) -> str:
-    """Sizes for the free ones, to show the form: 1 for a batch, else 224."""
-    return "x".join(str(size if size is not None else 224 if axis else 1) for axis, size in enumerate(shape))
+def _example(shape: Sequence[int | None]) -> list[int]:
+    """Sizes for the free ones, to show the form: 1 for a batch, else 224 for the sides of a picture, 128 for others."""
+    usual = 224 if len(shape) > 3 else 128
+    return [size if size is not None else usual if axis else 1 for axis, size in enumerate(shape)]
 
 
 def _times(shape: Sequence[int | None]) -> str:

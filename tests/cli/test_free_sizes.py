@@ -13,6 +13,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from ..tflite_models import classifier
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SIZES = "1x3x16x16"
 
@@ -213,3 +215,15 @@ def test_a_step_that_does_not_fit(step: str, said: str, folder: Path, edgekit_co
     done = edgekit_command("check", "free.onnx", "--target", "jetson-nano", "--step", step, cwd=folder)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert said in done.stderr
+
+
+def test_sizes_that_a_file_for_the_device_leaves_free(edgekit_command: Command, tmp_path: Path) -> None:
+    """A TFLite file is judged as it is, operators and all; the sizes can be fixed only where it is made."""
+    (tmp_path / "free.tflite").write_bytes(classifier(free=(1, 2)))
+    done = edgekit_command("check", "free.tflite", "--target", "android-gpu", "--json", cwd=tmp_path)
+    assert done.returncode == 4, done.stderr
+    (violation,) = json.loads(done.stdout)["violations"]
+    assert violation["rule"] == "dynamic_shape"
+    assert "1x?x?x3" in violation["message"]
+    assert "edgekit convert MODEL --target android-gpu --shape" in violation["remedy"]
+    assert "gpu_compatibility.cc" in violation["source"]

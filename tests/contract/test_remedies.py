@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from edgekit.graph import Graph
 from edgekit.toolchains import find
 
 from ..onnx_models import apply, save, to_tflite
-from .remedy_cases import CASES, Case
+from .remedy_cases import CASES, TOLD, Case
 
 Key = tuple[str, str, int]
 RULES_FOLDER = Path(__file__).resolve().parents[2] / "edgekit" / "devices" / "rules"
@@ -61,6 +62,23 @@ def test_words_name_no_step() -> None:
             assert not named or before in ("dynamic/", "unregistered/"), named
 
 
+def test_the_page_of_remedies_has_the_steps_that_are_told() -> None:
+    """Each step in a row of the table of docs/remedies.md, with the options that it is told with; and no other step."""
+    page = (RULES_FOLDER.parents[2] / "docs" / "remedies.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    in_rows = {word for line in rows for word in re.findall(r"`(onnx_\w+)[`:]", line)}
+    told = {(remedy.step or "").partition(":") for remedy in with_steps().values()}
+    whole = {word for cause in ("dynamic", "unregistered") for word in re.findall(r"onnx_\w+", words_of(cause))}
+    needless = {"onnx_to_tflite"}  # which does it anyway
+    assert in_rows - needless == ({name for name, _, _ in told} | whole) - {"onnx_simplify"}
+    written = [option.replace("=", ": ") for _, _, options in told for option in options.split(",") if option]
+    assert all(any(option in line for line in rows) for option in written)
+
+
+def words_of(cause: str) -> str:
+    return " ".join(remedy.text for remedy in load_edgetpu().remedies[cause]["any"])
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, tuple[Artifact, Artifact]]:
     """{case: (as it is, after the step)}."""
@@ -82,10 +100,10 @@ def make(case: Case, step: str, stem: Path) -> tuple[Artifact, Artifact]:
     return source, apply(name, source, stem, **options)
 
 
-def judged(key: Key, artifact: Artifact) -> list[Placed]:
+def judged(table: str, artifact: Artifact, release: str | None) -> list[Placed]:
     """The refused operators, and what is told of them; of a TensorFlow Lite file as if quantized for the Edge TPU."""
     graph = FORMATS.get(artifact.format).describe(artifact)
-    return [one for one in place(key[0], graph, CASES[key].release) if one.cause == "rejected"]
+    return [one for one in place(table, graph, release) if one.cause == "rejected"]
 
 
 def place(table: str, graph: Graph, release: str | None) -> tuple[Placed, ...]:
@@ -113,7 +131,7 @@ def of_format(format_name: str) -> list[Key]:
 @pytest.mark.parametrize("key", of_format("onnx"), ids=lambda key: "-".join(map(str, key)))
 def test_the_step_cures_an_onnx_model(key: Key, models: Mapping[Key, tuple[Artifact, Artifact]]) -> None:
     source, cured = models[key]
-    check(key, with_steps()[key], judged(key, source), judged(key, cured))
+    check(key, with_steps()[key], *(judged(key[0], each, CASES[key].release) for each in (source, cured)))
 
 
 def test_the_step_cures_a_converted_model(
@@ -125,5 +143,21 @@ def test_the_step_cures_a_converted_model(
     unlike = {artifact.path: artifact for key in keys for artifact in models[key]}
     made = dict(zip(unlike, to_tflite([*unlike], tmp_path), strict=True))
     for key in keys:
-        before, after = (judged(key, made[artifact.path]) for artifact in models[key])
+        before, after = (judged(key[0], made[artifact.path], CASES[key].release) for artifact in models[key])
         check(key, with_steps()[key], before, after)
+
+
+def test_what_else_is_told(tmp_path: Path, require: Callable[[str, str], None]) -> None:
+    """Where a step would not help, none is named."""
+    if find("onnx2tf") is None:
+        require("onnx2tf", "the toolchain is not installed: edgekit toolchain install onnx2tf")
+    models = {
+        key: save(tmp_path / f"{place}.onnx", case.nodes, case.shape, opset=case.opset, **case.constants)
+        for place, (key, (case, _)) in enumerate(TOLD.items())
+    }
+    converted = [key for key in models if RULES.get(key[0]).judges == "tflite"]
+    made = zip(converted, to_tflite([models[key].path for key in converted], tmp_path), strict=True)
+    for key, artifact in (models | dict(made)).items():
+        case, begins = TOLD[key]
+        told = {one.remedy for one in judged(key[0], artifact, case.release) if one.type == case.refused}
+        assert told and all((text or "").startswith(begins) for text in told), (key, told)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edgekit.devices.limits import Complaint, limit
 from edgekit.devices.limits.view import View
 from edgekit.graph import Operator, TensorInfo
@@ -15,6 +17,7 @@ _LOWERED = frozenset(
     | {"ADD", "SUB", "MUL", "DIV", "POW", "MAXIMUM", "MINIMUM", "SQUARE", "QUANTIZE"}
 )
 _ARITHMETIC = frozenset({"ADD", "SUB", "MUL", "DIV", "POW", "MAXIMUM", "MINIMUM"})
+_SHUFFLED = frozenset({"RESHAPE", "TRANSPOSE", "GATHER", "STRIDED_SLICE", "SPLIT", "UNPACK"})
 _SLICES = frozenset({"SLICE", "STRIDED_SLICE"})
 
 
@@ -30,15 +33,27 @@ def lowers(view: View, operator: Operator, told: bool) -> Complaint | None:
 
 @limit
 def shuffles(view: View, operator: Operator, told: bool) -> Complaint | None:
-    """Whether its stretch is a picture reshaped, transposed and reshaped to a picture: what the step
-    onnx_convolve_shuffles takes."""
+    """Whether its stretch is a picture that is reshaped, transposed and reshaped to pictures (of which parts may be
+    taken): what the step onnx_convolve_shuffles takes."""
     found = _stretch(view, operator)
     touching = _touching(view, found)
-    kinds = sorted(one.type for one in touching)
-    ends = {index for one in touching for index in (*one.inputs[:1], *one.outputs)} - found
-    pictures = [view.graph.tensors[index] for index in ends if index >= 0]
-    taken = kinds == ["RESHAPE", "RESHAPE", "TRANSPOSE"] and len(pictures) == 2 and all(map(_is_picture, pictures))
+    given = {index for one in touching for index in one.inputs if index not in view.constants} - found
+    made = {index for one in touching for index in one.outputs} - found
+    taken = len(given) == 1 and bool(made) and all(_is_picture(view.graph.tensors[index]) for index in made)
+    taken = taken and all(one.type in _SHUFFLED for one in touching) and _comes_of_picture(view, given.pop(), touching)
     return None if taken == told else Complaint("it is no shuffle of the channels or pixels of a picture")
+
+
+def _comes_of_picture(view: View, index: int, touching: Sequence[Operator]) -> bool:
+    """Only reshaped and transposed, and transposed at all, there or in the stretch."""
+    passed = list(touching)
+    while not _is_picture(view.graph.tensors[index]):
+        maker = view.makers.get(index)
+        if maker is None or maker.type not in ("RESHAPE", "TRANSPOSE"):
+            return False
+        passed.append(maker)
+        index = maker.inputs[0]
+    return any(one.type == "TRANSPOSE" for one in passed)
 
 
 def _is_picture(tensor: TensorInfo) -> bool:

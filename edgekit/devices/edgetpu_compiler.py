@@ -84,7 +84,8 @@ def compile_model(
     out.mkdir(parents=True, exist_ok=True)
     output_file(out).unlink(missing_ok=True)
     first = _run(program, model, out, timeout_seconds, (), waiting)
-    if first.compiled is not None or not any(failure.retry for failure in first.report.failures):
+    telling = first.report.failures[:1]
+    if first.compiled is not None or first.unclear is not None or not any(failure.retry for failure in telling):
         return first
     try:
         second = _run(program, model, out, timeout_seconds, ("--search_delegate",), waiting)
@@ -143,10 +144,13 @@ def _unclear(report: Report, code: int, name: str, compiled: Path | None) -> str
 
 
 def _ending(code: int) -> str:
-    if code >= 0:
-        return f"it ended with exit code {code}"
-    known = -code in set(signal.Signals)
-    return f"it was ended by signal {-code}" + (f" ({signal.Signals(-code).name})" if known else "")
+    """``code`` as of ``run_program``. The compiler is started by a shell script, which ends with 128 and the number of
+    the signal that ended the compiler."""
+    number = -code if code < 0 else code - 128
+    name = f" ({signal.Signals(number).name})" if number in set(signal.Signals) else ""
+    if code < 0:
+        return f"it was ended by signal {number}{name}"
+    return f"it ended with exit code {code}" + (f", as a script does after signal {number}{name}" if name else "")
 
 
 def remaining(compiled: Graph) -> set[tuple[str, str]]:

@@ -83,6 +83,12 @@ FAILURES = {
     "select_operator": "ERROR: Regular TensorFlow ops are not supported by this interpreter. Make sure you apply/link "
     "the Flex delegate before inference.\nERROR: Node number 13 (FlexSplitV) failed to prepare.\n",
     "internal": "Internal compiler error. Aborting! \n",
+    "custom_operator": "ERROR: Encountered unresolved custom op: Atan.\n"
+    "ERROR: Node number 1 (Atan) failed to prepare.\n\n"
+    "Compilation failed: Model failed in Tflite interpreter. Please ensure model can be loaded/run in Tflite "
+    "interpreter.\nCompilation child process completed within timeout period.\nCompilation failed! \n",
+    "failed": "Edge TPU Compiler version 16.0.384591198\nStarted a compilation timeout timer of 180 seconds.\n"
+    "Compilation child process completed within timeout period.\nCompilation failed! \n",
 }
 
 OWN_TABLE = """
@@ -349,6 +355,15 @@ def test_recorded_failure_for_size_is_tried_again_with_a_search(
     assert len(notes.read_text().splitlines()) == 2
 
 
+def test_recorded_failure_that_says_no_more(program: Callable[[str], Path], model: Path, tmp_path: Path):
+    """Nothing but that it failed: the search is tried."""
+    failed = f"print({FAILURES['failed']!r})"
+    program(f"if '--search_delegate' not in arguments:\n    {failed}; sys.exit(1)\n{failed}; {SUCCEED}")
+    made = compile_model(model, tmp_path / "out")
+    assert (made.searched, made.unclear) == (True, None)
+    assert made.compiled is not None
+
+
 def test_recorded_failure_of_the_search_too(program: Callable[[str], Path], model: Path, tmp_path: Path):
     notes = program("print(too_large); sys.exit(1)")
     made = compile_model(model, tmp_path / "out")
@@ -407,6 +422,10 @@ UNCLEAR = {
     "huge": ("sys.stdout.write('x' * 5_000_000)", "more than 4 MiB"),
     "huge with an answer in it": ("print('x' * 5_000_000); print(recorded)", "more than 4 MiB"),
     "exit code": ("sys.exit(77)", "exit code 77, and says nothing"),
+    "signal of a script": (
+        "print('/usr/bin/edgetpu_compiler: line 3:  1531 Segmentation fault      (core dumped)'); sys.exit(139)",
+        "exit code 139, as a script does after signal 11 (SIGSEGV)",
+    ),
     "signal": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "signal 11 (SIGSEGV)"),
     "succeeds but for its exit code": (
         f"{SUCCEED}; sys.exit(3)",

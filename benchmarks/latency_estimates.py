@@ -93,6 +93,8 @@ def _take_figures(entry: Mapping[str, Any], profile: Profile, networks: Mapping[
     found = {**entry, "figures": taken, "source": "; ".join(sources)}
     if "host" in entry:
         found["host"] = _take_figures(entry["host"], profile, networks)
+    if "against" in entry:
+        found["against"] = _take_figures({"figures": entry["against"]}, profile, networks)["figures"]
     return found
 
 
@@ -122,6 +124,7 @@ def why_not(entry: Mapping[str, Any]) -> str | None:
 def fit_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
     errors = [abs(error) for _, _, error in leave_one_out(entry)]
     kept = {name: entry[name] for name in ("conditions", "source", "cache_bytes", "cache_source") if name in entry}
+    kept["conditions"] = conditions_of(entry)
     rates = {name: float(f"{rate:.4g}") for name, rate in fit(*take(entry), entry.get("least")).items()}
     return {
         **kept,
@@ -214,6 +217,26 @@ def leave_one_out(entry: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     return found
 
 
+def others(entry: Mapping[str, Any]) -> list[tuple[str, float, float]]:
+    """(model, ms from the rates, relative error) for each figure of others, under other conditions."""
+    rates = fit(*take(entry), entry.get("least"))
+    found = []
+    for name, ms in entry.get("against", {}).items():
+        row = features_of(name, entry.get("cache_bytes"))
+        told = sum(rate * row[feature] for feature, rate in rates.items())
+        found.append((name, told, told / ms - 1))
+    return found
+
+
+def conditions_of(entry: Mapping[str, Any]) -> str:
+    """What users are told: the conditions, and how far off the figures of others are."""
+    errors = [abs(error) for _, _, error in others(entry)]
+    if not errors:
+        return str(entry["conditions"])
+    those = f"{len(errors)} figures by others, taken otherwise"
+    return f"{entry['conditions']}; {those}, are {100 * median(errors):.0f} % off"
+
+
 def table_of(title: str, entry: Mapping[str, Any]) -> str:
     judged = leave_one_out(entry)
     lines = [f"{title}: {entry['conditions']} [{entry['source']}]"]
@@ -221,6 +244,9 @@ def table_of(title: str, entry: Mapping[str, Any]) -> str:
         lines.append(f"  {name:24s} {entry['figures'][name]:8.2f} ms  estimated {told:8.2f}  {100 * error:+6.1f} %")
     errors = [abs(error) for _, _, error in judged]
     lines.append(f"  left out one by one: median {100 * median(errors):.1f} %, worst {100 * max(errors):.1f} %")
+    for name, told, error in others(entry):
+        published = entry["against"][name]
+        lines.append(f"  by others: {name:13s} {published:8.2f} ms  estimated {told:8.2f}  {100 * error:+6.1f} %")
     rates = ", ".join(f"{name} {rate:.4g}" for name, rate in fit(*take(entry), entry.get("least")).items())
     lines.append(f"  ms per million, per layer, per inference: {rates}")
     if (reason := why_not(entry)) is not None:

@@ -139,6 +139,19 @@ def test_the_figures_are_those_of_the_profiles(benchmarks: ModuleType) -> None:
     assert len(figures["oak"]["fp16"]["figures"]) == 6  # of nine models
 
 
+def test_figures_of_others_are_not_fitted_on_and_their_distance_is_told(benchmarks: ModuleType) -> None:
+    entry = benchmarks.load_figures()["jetson-orin-nano"]["fp16"]
+    assert not set(entry["against"]) & set(entry["figures"])
+    errors = sorted(abs(error) for _, _, error in benchmarks.others(entry))
+    assert len(errors) == 3
+    assert benchmarks.conditions_of(entry).endswith(
+        f"3 figures by others, taken otherwise, are {100 * errors[1]:.0f} % off"
+    )
+    assert load_rates()["jetson-orin-nano"]["fp16"].conditions == benchmarks.conditions_of(entry)
+    nano = benchmarks.load_figures()["jetson-nano"]["fp16"]
+    assert benchmarks.conditions_of(nano) == nano["conditions"]
+
+
 def test_two_latencies_of_one_model_are_not_chosen_among(benchmarks: ModuleType) -> None:
     nano = load_profiles()["jetson-nano"]
     entry = {"figures": ["TensorRT, FP16", "TensorRT, FP32"]}

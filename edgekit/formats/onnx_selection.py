@@ -55,6 +55,18 @@ def find_selection(model: Any) -> Selection:
     return Selection(entries, behind) if entries else Selection()
 
 
+def changing_output(model: Any) -> tuple[str, str] | None:
+    """(the operator that selects, the output of the model whose size that leaves open), of the first such output."""
+    behind = find_selection(model).behind
+    fixed = _fixed_outputs(model)
+    loose = next((name for name in behind if name not in fixed), None)
+    if loose is None:
+        return None
+    search = _Search(model)
+    kinds = [node.op_type for node in search.above(loose) if node.op_type in SELECTS - {"TopK"}]
+    return (kinds[0], loose) if kinds else None
+
+
 def watch(model: Any, selection: Selection) -> dict[str, str]:
     """Make the entries outputs of the model too, in place; {name of that output: entry}."""
     from onnx import ValueInfoProto, helper
@@ -110,6 +122,15 @@ class _Search:
             for node in self._nodes
         )
 
+    def above(self, name: str) -> list[Any]:
+        """The nodes that a tensor is made by, in the graph's order."""
+        wanted, found = {name}, []
+        for node in reversed(self._nodes):
+            if not wanted.isdisjoint(node.output):
+                wanted.update(_reads(node))
+                found.append(node)
+        return found[::-1]
+
     def entries(self, behind: tuple[str, ...]) -> Iterator[str]:
         """From the outputs upwards, inputs in order: the same in a graph whose tensors have other names. Of several
         that hold the same numbers the first."""
@@ -158,6 +179,20 @@ def _reads(node: Any) -> Iterator[str]:
         own |= {tensor.name for tensor in graph.initializer}
         for inner in graph.node:
             yield from (name for name in _reads(inner) if name not in own)
+
+
+def _fixed_outputs(model: Any) -> set[str]:
+    """The outputs whose sizes are known before the model runs."""
+    import onnx
+
+    with contextlib.suppress(Exception):  # as in _float_tensors
+        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    return {
+        value.name
+        for value in model.graph.output
+        if value.type.tensor_type.HasField("shape")
+        and all(size.HasField("dim_value") for size in value.type.tensor_type.shape.dim)
+    }
 
 
 def _float_tensors(model: Any) -> set[str]:

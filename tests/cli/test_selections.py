@@ -243,6 +243,13 @@ def test_compare_and_eval_of_the_finished_file(coral: dict[str, Any], made: Made
     assert found["agreement"] == pytest.approx(output["measurement"]["agreement"], abs=1e-6)
 
 
+def test_the_cut_is_named_where_it_is_needed(made: Made, onnx2tf: Path, edgekit_command: Command) -> None:
+    """TensorFlow Lite takes no outputs of changing size: told at once."""
+    done = edgekit_command("convert", made.folder / "lists.onnx", "--to", "tflite", "--out", made.folder / "refused")
+    assert done.returncode == 5
+    assert "NonMaxSuppression" in done.stderr and "add the step onnx_cut_tail" in done.stderr
+
+
 def test_without_a_cut(made: Made) -> None:
     """NMS stays in the file; its order and length differ, what it reads does not."""
     for model in ("lists", "padded"):

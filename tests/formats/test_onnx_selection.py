@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from edgekit.formats.onnx_selection import Selection, find_selection, open_watched
+from edgekit.formats.onnx_selection import Selection, changing_output, find_selection, open_watched
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +118,13 @@ def test_bodies_of_branches(networks: ModuleType) -> None:
     found = find_selection(model)
     assert set(found.entries) == {boxes, rows, next(n for n in model.graph.node if n.op_type == "Greater").input[0]}
     assert open_watched(model, session_of(model), 1).entries
+
+
+def test_which_output_has_no_size(networks: ModuleType) -> None:
+    assert changing_output(networks.detections()) == ("NonMaxSuppression", "boxes")
+    assert changing_output(networks.detections(padded=20)) is None, "TopK makes its size known"
+    assert changing_output(networks.centre_points()) is None
+    assert changing_output(networks.detector()) is None
 
 
 def test_two_stages_are_no_end(networks: ModuleType) -> None:

@@ -22,6 +22,7 @@ from edgekit.artifact import IO, Artifact
 from edgekit.errors import AbsentError, AmbiguousOutputs, StepError
 from edgekit.formats.matching import match_io
 from edgekit.formats.onnx_file import read_model as read_onnx
+from edgekit.formats.onnx_selection import changing_output
 from edgekit.formats.onnx_sizes import fix_inputs, has_free_inputs
 from edgekit.formats.tflite_arithmetic import multiply_instead
 from edgekit.formats.tflite_flatbuffer import read_model
@@ -63,6 +64,7 @@ class _RefusalError(Exception):
 def onnx_to_tflite(context: Context, artifact: Artifact, options: Options) -> Produced:
     """Convert to TensorFlow Lite in float32 (onnx2tf) and compare the two on the spot."""
     _check_present()
+    _refuse_changing_sizes(artifact)
     if options.backend != "auto":
         return _convert_or_fail(context, artifact, options.backend)
     try:
@@ -71,6 +73,22 @@ def onnx_to_tflite(context: Context, artifact: Artifact, options: Options) -> Pr
         context.log.warning("onnx2tf's direct writer: %s; trying its TensorFlow backend", refusal)
         return _convert_instead(context, artifact, str(refusal))
     return Produced(path, io)
+
+
+def _refuse_changing_sizes(artifact: Artifact) -> None:
+    """Neither backend keeps what gives another number of results for every input, and the older one takes minutes to
+    say so."""
+    found = changing_output(read_onnx(artifact.path))
+    if found is not None:
+        kind, output = found
+        raise StepError(
+            f"TensorFlow Lite files have fixed sizes, and that of the output `{output}` depends on the input's "
+            f"numbers: {kind} gives as many results as it finds",
+            where=f"{kind} (the model's output is `{output}`)",
+            remedy="add the step onnx_cut_tail before it (a recipe's `steps`, after onnx_simplify): the host then runs "
+            f"{kind} and what follows",
+            code="operator_refused",
+        )
 
 
 def _convert_instead(context: Context, artifact: Artifact, reason: str) -> Produced:

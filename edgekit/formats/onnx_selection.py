@@ -67,6 +67,15 @@ def changing_output(model: Any) -> tuple[str, str] | None:
     return (kinds[0], loose) if kinds else None
 
 
+def selecting_nodes(model: Any) -> list[Any]:
+    """The nodes of the selection at the end of a model, and those behind it: they move a few results, of which boxes,
+    scores and classes may stand side by side."""
+    if not find_selection(model).behind:
+        return []
+    selected = _Search(model).selected
+    return [node for node in model.graph.node if not selected.isdisjoint(node.output)]
+
+
 def watch(model: Any, selection: Selection) -> dict[str, str]:
     """Make the entries outputs of the model too, in place; {name of that output: entry}."""
     from onnx import ValueInfoProto, helper

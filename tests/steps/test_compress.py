@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,21 @@ def test_masks_stay_in_floats(tmp_path: Path, run_step: RunStep, sqnr: Sqnr) -> 
     artifact = write(model, tmp_path / "masked.onnx")
     samples = synthetic_samples(artifact.io, 8, 0)
     assert sqnr(artifact, run_step("onnx_int8", artifact, samples), samples) > 25
+
+
+def test_what_was_selected_stays_in_floating_point(
+    tmp_path: Path, run_step: RunStep, load_test_module: Callable[[str], ModuleType]
+) -> None:
+    """Boxes in pixels, scores and classes lie side by side behind NMS: on one scale of 8 bits classes would be lost."""
+    source = write(load_test_module("postprocessing").detections(padded=20), tmp_path / "padded.onnx")
+    samples = synthetic_samples(source.io, 8, 0)
+    made = run_step("onnx_int8", source, samples)
+    first, second = open_runner(source, 1), open_runner(made, 1)
+    for sample in samples:
+        exact, found = first.run(sample)["detections"][0], second.run(sample)["detections"][0]
+        assert set(found[:, 5]) <= {0, 1, 2, 3, 4}
+        assert set(found[found[:, 4] < 0, 4]) == set(exact[exact[:, 4] < 0, 4]) == {-1}
+        assert abs(np.count_nonzero(found[:, 4] > 0) - np.count_nonzero(exact[:, 4] > 0)) <= 3
 
 
 # --- onnx_fp16 --------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from edgekit.artifact import Artifact
 from edgekit.errors import InputError, StepError, UnknownName
 from edgekit.formats.onnx_file import opset_of, read_constants, read_model, write_model
 from edgekit.formats.onnx_ranges import Range, collect_ranges
+from edgekit.formats.onnx_selection import selecting_nodes
 from edgekit.formats.onnx_session import open_session
 from edgekit.formats.runner import feed_real
 from edgekit.registry import did_you_mean
@@ -47,7 +48,7 @@ class Options(StepOptions):
     accepts="onnx",
     produces="onnx",
     stack="onnx",
-    version=1,
+    version=2,
     options=Options,
     calibrates=True,
     requires=("onnx", "onnxruntime"),
@@ -64,11 +65,13 @@ def onnx_int8(context: Context, artifact: Artifact, options: Options) -> Produce
     ranges = collect_ranges(model, collected, feeds, context.threads, lambda done: context.progress(done, total))
     ranges.update({tensor: ranges[source] for tensor, source in borrowed.items()})
     masked = _touching_masks(model, ranges)
-    quantized = _quantize(model, ranges, options, [*options.exclude, *masked])
+    selecting = [node.name for node in selecting_nodes(model)]
+    quantized = _quantize(model, ranges, options, [*options.exclude, *masked, *selecting])
     path = context.workdir / f"{context.stem}.onnx"
     write_model(quantized, path)
     open_session(path, context.threads)
-    notes = (f"{len(masked)} nodes stay in floating point: their values are masks",) if masked else ()
+    left = {"their values are masks": masked, "they select, or move what was selected": selecting}
+    notes = tuple(f"{len(names)} nodes stay in floating point: {why}" for why, names in left.items() if names)
     return Produced(path, artifact.io, notes)
 
 

@@ -57,11 +57,13 @@ class Declared:
 class Header:
     """What a plan must know of a model file before anything is loaded. ``opset`` is that of ONNX's standard operators
     (None: the file names none); ``inputs`` are {name: sizes}, where None is a free one; ``examples`` are sizes that the
-    file itself gives for inputs with free ones. Empty where a format tells nothing of it, or a file is damaged."""
+    file itself gives for inputs with free ones; ``quantized``: numbers flow as integers with a scale. Empty where a
+    format tells nothing of it, or a file is damaged."""
 
     opset: int | None = None
     inputs: dict[str, tuple[int | None, ...]] = field(default_factory=dict)
     examples: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    quantized: bool = False
 
 
 class Format:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekit.artifact import IO, Artifact, Build, Tensor
 from edgekit.errors import InputError, StepError
-from edgekit.formats import Declared, Format, Session, format_
+from edgekit.formats import Declared, Format, Header, Session, format_
 from edgekit.formats.edgetpu_file import is_compiled
 from edgekit.formats.tflite_costs import count_macs, count_params
 from edgekit.formats.tflite_flatbuffer import (
@@ -35,6 +35,15 @@ class TensorFlowLite(Format):
     def recognizes(self, path: Path, head: bytes) -> bool:
         """One that is compiled for the Edge TPU is of another format: it does not run here."""
         return head[4:8] == IDENTIFIER and not is_compiled(path)
+
+    def read_header(self, path: Path) -> Header:
+        """Whether the model is quantized already; of its sizes none is in question."""
+        try:
+            tensors = describe_model(read_model(path)).tensors
+        except (InputError, OSError):
+            return Header()
+        flowing = [tensor for tensor in tensors if not tensor.constant]
+        return Header(quantized=any(one.quantization is not None and "int" in one.dtype for one in flowing))
 
     def read_io(self, path: Path, declared: Declared, build: Build | None = None) -> IO:
         """See ``Format.read_io``. A size that the file leaves free is the one the runtime takes unless told (1)."""

@@ -10,7 +10,7 @@ from edgekit.devices.profile import Profile
 from edgekit.devices.profiles import Profiles
 from edgekit.documents import from_plain
 from edgekit.errors import ExcludedError, Mistake, RecipeError
-from edgekit.planning.limits import check_limits
+from edgekit.planning.limits import check_limits, is_quantized
 from edgekit.planning.selection import Wanted, find_profile
 from edgekit.recipe.schema import Entry, Recipe
 from edgekit.recipe.uses import check_routes
@@ -30,7 +30,8 @@ class Use:
 
 def make_chain(recipe: Recipe, profiles: Mapping[str, Profile], output: Wanted, format_name: str) -> list[Use]:
     """The steps from the source to ``output``: the recipe's own, then the rest of the profile's route. Own steps that
-    end with the one that compiles for the device (of a model that is quantized already) are all.
+    end with the one that compiles for the device are all; so is that one alone, if the recipe has no others and its
+    model is quantized already.
 
     Raises:
         RecipeError: a step of the recipe cannot take what comes to it, or its options do not fit together.
@@ -53,6 +54,10 @@ def make_chain(recipe: Recipe, profiles: Mapping[str, Profile], output: Wanted, 
     options = {use.step: use.options for use in route}
     uses = [_merge(recipe, output, entry, step, index, options.get(step.name, {})) for index, step in enumerate(own)]
     compiled = bool(own) and own[-1].name == profile.compile_step(output.precision)
+    if not own and entry.compile and is_quantized(recipe, format_name):
+        step = _compile_step(recipe, profile, output)
+        if step.accepts == format_name:
+            compiled, uses = True, [_merge(recipe, output, entry, step, None, {})]
     for use in () if compiled else route[_enter_route(profile, output, own, format_name) :]:
         uses.append(_merge(recipe, output, entry, STEPS.get(use.step), None, use.options))
     if entry.compile and not compiled:

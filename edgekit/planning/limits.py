@@ -27,6 +27,12 @@ class UsedStep(Protocol):
     def origins(self) -> Mapping[str, str]: ...
 
 
+def is_quantized(recipe: Recipe, format_name: str) -> bool:
+    """Whether the recipe's model computes with integers that have a scale, so far as its file tells without its
+    library."""
+    return FORMATS.get(format_name).read_header(Path(split_factory(recipe.model.file)[0])).quantized
+
+
 def check_limits(recipe: Recipe, profile: Profile, output: str, uses: Sequence[UsedStep], format_name: str) -> None:
     """Hold the chain of one output against the opsets and shapes that its profile takes.
 

@@ -195,17 +195,20 @@ model: {model}
 steps: [tflite_to_edgetpu]
 targets: [coral]
 """
+#: The same, as the entry may ask for it.
+COMPILE = RECIPE.replace("steps: [tflite_to_edgetpu]\n", "").replace("[coral]", "{{coral: {{compile: true}}}}")
 
 
+@pytest.mark.parametrize("recipe", [RECIPE, COMPILE], ids=["step", "compile"])
 def test_compile_of_a_quantized_model_in_a_recipe(
-    script: Install, edgekit_command: Command, shared_data: Shared, tmp_path: Path
+    recipe: str, script: Install, edgekit_command: Command, shared_data: Shared, tmp_path: Path
 ) -> None:
     """The real file that compiler 16 made, and its log: 240 of 256 operators are mapped."""
     pair = shared_data("coral/yolov5n-int8_640.tflite")
     log = pair.with_name("yolov5n-int8_640_edgetpu.log").read_text()
-    (tmp_path / "yolo.yaml").write_text(RECIPE.format(model=pair))
+    (tmp_path / "yolo.yaml").write_text(recipe.format(model=pair))
     env = script(recorded(pair, HEAD + log))
-    done = edgekit_command("run", "yolo.yaml", "--json", env=env, cwd=tmp_path)
+    done = edgekit_command("run", "yolo.yaml", "--json", "--no-cache", env=env, cwd=tmp_path)
     report = document(done)
     (output,) = report["outputs"]
     assert output["artifact"]["format"] == "edgetpu"

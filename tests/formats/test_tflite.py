@@ -232,3 +232,15 @@ def pack(model: object) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def test_header_tells_whether_a_model_is_quantized(shared_data: Callable[[str], Path], tmp_path: Path) -> None:
+    """Floats at the ends, as in the second, do not count; a damaged file tells nothing."""
+    known = FORMATS.get("tflite")
+    for name, quantized in (("dense_256", True), ("lenet_int8_floatio", True), ("lenet_float32", False)):
+        assert known.read_header(shared_data(f"coral/{name}.tflite")).quantized is quantized
+    data = shared_data("coral/dense_256.tflite").read_bytes()
+    for damaged in (b"", data[:100], data[:5000]):
+        (tmp_path / "m.tflite").write_bytes(damaged)
+        assert not known.read_header(tmp_path / "m.tflite").quantized
+    assert not known.read_header(tmp_path / "missing.tflite").quantized

@@ -17,7 +17,7 @@ from edgekit.formats import Header
 
 _PROGRAM = re.compile(r"[^/]+/models/[^/]+\.json|serialized_exported_program\.json")
 #: No program that a device would run comes near it; JSON of this size still takes seconds only.
-_MOST_BYTES = 256 * 1024 * 1024
+_MOST_BYTES = 64 * 1024 * 1024
 
 
 def read_header(path: Path) -> Header:

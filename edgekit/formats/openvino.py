@@ -11,19 +11,22 @@ import numpy as np
 
 from edgekit.artifact import IO, Artifact, Build, Tensor
 from edgekit.errors import InputError, StepError
-from edgekit.formats import Declared, Format, Session, format_
+from edgekit.formats import Declared, Format, Session, Watched, format_
 from edgekit.formats.constants import is_broken
 from edgekit.formats.declared import declare_inputs
 from edgekit.formats.openvino_file import import_openvino, name_of, read_model, reason, weights_file
+from edgekit.formats.openvino_selection import watch
 from edgekit.graph import Graph
 
 
 class OpenvinoSession:
-    """A compiled model and one request; results are copies. ``model`` tells the names."""
+    """A compiled model and one request; results are copies. ``model`` tells the names, but for those of its last
+    outputs, which are called ``more``."""
 
-    def __init__(self, model: Any, compiled: Any) -> None:
+    def __init__(self, model: Any, compiled: Any, more: Sequence[str] = ()) -> None:
         self._inputs = {name_of(port): index for index, port in enumerate(model.inputs)}
-        self._outputs = [name_of(port) for port in model.outputs]
+        own = len(model.outputs) - len(more)
+        self._outputs = [*(name_of(port) for port in model.outputs[:own]), *more]
         self._request = compiled.create_infer_request()
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -58,7 +61,10 @@ class Openvino(Format):
         return describe_model(model)
 
     def open(self, artifact: Artifact, threads: int) -> Session:
-        return _open_session(artifact, threads)
+        return _open_session(artifact, threads).session
+
+    def open_watched(self, artifact: Artifact, threads: int) -> Watched:
+        return _open_session(artifact, threads, watched=True)
 
     def find_nan(self, artifact: Artifact) -> str | None:
         for node in read_model(artifact.path).get_ordered_ops():
@@ -77,7 +83,8 @@ def _fix_sizes(model: Any, inputs: Sequence[Tensor]) -> None:
             model.reshape({port: shapes[name_of(port)] for port in model.inputs if name_of(port) in shapes})
 
 
-def _open_session(artifact: Artifact, threads: int) -> Session:
+def _open_session(artifact: Artifact, threads: int, *, watched: bool = False) -> Watched:
+    """``watched``: with what the model selects from as further outputs."""
     openvino = import_openvino()
     # float32 is asked for, since a processor with bfloat16 would otherwise compute floats in that.
     settings = {
@@ -91,7 +98,9 @@ def _open_session(artifact: Artifact, threads: int) -> Session:
     try:
         if model.is_dynamic() and shapes:
             model.reshape(shapes)
-        return OpenvinoSession(model, openvino.Core().compile_model(model, "CPU", settings))
+        entries, behind = watch(model) if watched else ({}, frozenset())
+        compiled = openvino.Core().compile_model(model, "CPU", settings)
+        return Watched(OpenvinoSession(model, compiled, tuple(entries)), entries, behind)
     except RuntimeError as error:
         raise StepError(
             f"OpenVINO refuses the model: {reason(error)}", where=str(artifact.path), code="runtime_refused"

@@ -12,7 +12,8 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, helper
 
-from edgekit.formats.onnx_selection import Selection, changing_output, find_selection, open_watched
+from edgekit.formats.onnx_selection import find_selection, loose_operator, open_watched
+from edgekit.formats.selection import Selection
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +121,28 @@ def test_bodies_of_branches(networks: ModuleType) -> None:
     assert open_watched(model, session_of(model), 1).entries
 
 
-def test_which_output_has_no_size(networks: ModuleType) -> None:
-    assert changing_output(networks.detections()) == ("NonMaxSuppression", "boxes")
-    assert changing_output(networks.detections(padded=20)) is None, "TopK makes its size known"
-    assert changing_output(networks.centre_points()) is None
-    assert changing_output(networks.detector()) is None
+def test_operators_of_no_fixed_size(networks: ModuleType) -> None:
+    for options in ({}, {"padded": 20}):
+        model = networks.detections(**options)
+        nms = next(node.output[0] for node in model.graph.node if node.op_type == "NonMaxSuppression")
+        assert loose_operator(model) == ("NonMaxSuppression", nms)
+    assert loose_operator(networks.centre_points()) is None, "TopK has one"
+    assert loose_operator(networks.detector()) is None
+    net = networks.Net()
+    heat = net.add("Sigmoid", net.conv(net.levels[0], 5, 16))
+    places = net.add("NonZero", net.add("Greater", heat, np.array(0.5, np.float32)))
+    assert loose_operator(net.model(places=places)) == ("NonZero", places)
+    moved = net.add("Transpose", places, perm=[1, 0])
+    zeros = net.add(
+        "Expand", np.array([0], np.float32), net.add("Shape", net.add("Gather", moved, np.array(0), axis=1))
+    )
+    assert loose_operator(net.model(masked=net.add("ScatterND", heat, moved, zeros))) is None, "as large as it was"
+
+
+def test_the_best_alone_is_an_argmax(networks: ModuleType) -> None:
+    net = networks.Net()
+    best = net.add("TopK", net.conv(net.levels[0], 5, 16), np.array([1]), outputs=2, axis=1)[1]
+    assert find_selection(net.model(labels=best)) == Selection()
 
 
 def test_two_stages_are_no_end(networks: ModuleType) -> None:

@@ -22,7 +22,7 @@ from edgekit.artifact import IO, Artifact
 from edgekit.errors import AbsentError, AmbiguousOutputs, StepError
 from edgekit.formats.matching import match_io
 from edgekit.formats.onnx_file import read_model as read_onnx
-from edgekit.formats.onnx_selection import changing_output
+from edgekit.formats.onnx_selection import loose_operator
 from edgekit.formats.onnx_sizes import fix_inputs, has_free_inputs
 from edgekit.formats.tflite_arithmetic import multiply_instead
 from edgekit.formats.tflite_flatbuffer import read_model
@@ -78,13 +78,13 @@ def onnx_to_tflite(context: Context, artifact: Artifact, options: Options) -> Pr
 def _refuse_changing_sizes(artifact: Artifact) -> None:
     """Neither backend keeps what gives another number of results for every input, and the older one takes minutes to
     say so."""
-    found = changing_output(read_onnx(artifact.path))
+    found = loose_operator(read_onnx(artifact.path))
     if found is not None:
         kind, output = found
         raise StepError(
-            f"TensorFlow Lite files have fixed sizes, and that of the output `{output}` depends on the input's "
-            f"numbers: {kind} gives as many results as it finds",
-            where=f"{kind} (the model's output is `{output}`)",
+            f"TensorFlow Lite files have fixed sizes, and {kind} gives as many results as it finds: the size of "
+            f"`{output}` depends on the input's numbers",
+            where=f"{kind} (its output is `{output}`)",
             remedy="add the step onnx_cut_tail before it (a recipe's `steps`, after onnx_simplify): the host then runs "
             f"{kind} and what follows",
             code="operator_refused",

@@ -104,10 +104,10 @@ def split(axis: int, shape: tuple[int, ...]) -> bytes:
     return single("SPLIT", [ints(axis), shape], shape, options("Split", numSplits=1), version=2)
 
 
-def upconvolved(channels: int) -> bytes:
-    made = options("TransposeConv", strideW=2, strideH=2)
-    filters = weights(512, 2, 2, channels)
-    return single("TRANSPOSE_CONV", [ints([1, 8, 8, 512]), filters, (1, 4, 4, channels)], (1, 8, 8, 512), made)
+def upconvolved(side: int, channels: int, outputs: int, window: int = 3) -> bytes:
+    made, output = options("TransposeConv", strideW=2, strideH=2), (1, 2 * side, 2 * side, outputs)
+    inputs = [ints(list(output)), weights(outputs, window, window, channels), (1, side, side, channels)]
+    return single("TRANSPOSE_CONV", inputs, output, made)
 
 
 def upconvolved_by_computed_weights() -> bytes:

@@ -219,12 +219,6 @@ CASES: dict[tuple[str, str, int], Case] = {
     ("edgetpu", "limits/outputs_below", 0): Case(
         "FULLY_CONNECTED", [node("Gemm", "x", "w", "y")], (1, 4), {"w": numbers(4, 120_000)}
     ),
-    ("edgetpu", "limits/weights_below", 0): Case(
-        "TRANSPOSE_CONV",
-        [node("ConvTranspose", "x", "w", "y", strides=[2, 2])],
-        (1, 1024, 4, 4),
-        {"w": numbers(1024, 512, 2, 2)},
-    ),
     ("edgetpu", "limits/vector_up_to", 0): _end(
         "SOFTMAX",
         node("Reshape", "c", "low", "r"),

@@ -153,14 +153,6 @@ def averaged_below(subject: Subject, axes: dict[str, Any], count: int) -> str | 
 
 
 @rule
-def weights_below(subject: Subject, input: int, count: int) -> str | None:
-    tensor = subject.input(input)
-    if tensor is None:
-        return None
-    return f"its weights {show(tensor)} are large" if math.prod(sizes(tensor)) >= count else None
-
-
-@rule
 def features_up_to(subject: Subject, count: int) -> str | None:
     tensor = subject.input(0)
     if tensor is None or not tensor.shape:

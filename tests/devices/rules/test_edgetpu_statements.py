@@ -70,9 +70,15 @@ OLDER_FILES = "files before and after older compilers, described and not here"
 STYLE = "mistake0316/Google-Coral-Style-Transfer, dark_Decoder_edgetpu.log: decoder of [1,32,32,512], compiler 14.1"
 YOLOV9S = "dbro/frigate-detector-edgetpu-yolo9, README.md: YOLOv9-s, all of 334 operators at 320, all but 2 at 512"
 DENSE = "ricardodeazambuja/LibrEdgeTPU, docs/HARDWARE_ANALYSIS.md: Dense(N, N), compiler 16"
+UNET_128 = "google-coral/coralmicro, examples/segment_camera: TensorFlow's U-Net of its tutorial at 128, wholly mapped"
 
 #: (model, status, source).
 STATEMENTS: list[tuple[Callable[[], bytes], str, str]] = [
+    (lambda: ops.upconvolved(4, 320, 512), "mapped", UNET_128),
+    (lambda: ops.upconvolved(8, 1088, 256), "mapped", UNET_128),
+    (lambda: ops.upconvolved(16, 448, 128), "mapped", UNET_128),
+    (lambda: ops.upconvolved(32, 272, 64), "mapped", UNET_128),
+    (lambda: ops.upconvolved(64, 160, 3), "mapped", UNET_128),
     (lambda: last_axes_swapped((1, 3, 784, 85), [0, 2, 1, 3]), "limited", YOLOV5S_224),
     (lambda: last_axes_swapped((1, 3, 196, 85), [0, 2, 1, 3]), "mapped", YOLOV5S_224),
     (lambda: last_axes_swapped((1, 3, 49, 85), [0, 2, 1, 3]), "mapped", YOLOV5S_224),

@@ -27,7 +27,7 @@ Shapes = Mapping[str, tuple[int | None, ...]]
 class Options(TaskOptions):
     boxes: str | None = Field(None, description="which output holds the boxes, [..., detections, 4]")
     scores: str | None = Field(None, description="which output holds the scores, [..., detections]")
-    labels: str | None = Field(None, description="which output holds the classes, [..., detections]")
+    classes: str | None = Field(None, description="which output holds the classes, [..., detections]")
     rows: str | None = Field(None, description="which output holds all of it, one detection in each row")
     columns: tuple[str, ...] = Field(
         COLUMNS, description="what the numbers of a row are, in order; `-` is one that says nothing"
@@ -61,7 +61,7 @@ class Detection(Task):
                 f"[.., detections], or one output of rows [.., detections, {len(self.options.columns)}]; "
                 f"the model has {listed}",
                 where="task",
-                remedy="name them: `task: {name: detection, boxes: NAME, scores: NAME, labels: NAME}`, or `rows: NAME`",
+                remedy="name them: `task: {name: detection, boxes: NAME, scores: NAME, classes: NAME}`, or `rows: NAME`",
                 code="outputs_do_not_fit",
             )
 
@@ -87,7 +87,7 @@ class Detection(Task):
 
     def _named(self, shapes: Shapes) -> dict[str, str]:
         """{part: output} of the outputs that the options name."""
-        named = {part: getattr(self.options, part) for part in ("rows", "boxes", "scores", "labels")}
+        named = {part: getattr(self.options, part) for part in ("rows", "boxes", "scores", "classes")}
         told = {part: name for part, name in named.items() if name is not None}
         unknown = [name for name in told.values() if name not in shapes]
         if unknown:
@@ -97,9 +97,9 @@ class Detection(Task):
                 remedy=f"its outputs are {', '.join(shapes)}",
                 code="unknown_output",
             )
-        if told and set(told) not in ({"rows"}, {"boxes", "scores", "labels"}):
+        if told and set(told) not in ({"rows"}, {"boxes", "scores", "classes"}):
             raise InputError(
-                "name `boxes`, `scores` and `labels` all three, or `rows` alone", where="task", code="invalid_option"
+                "name `boxes`, `scores` and `classes` all three, or `rows` alone", where="task", code="invalid_option"
             )
         return told
 
@@ -110,7 +110,7 @@ class Detection(Task):
             rows = outputs[self._parts["rows"]].reshape(-1, len(columns)).astype(np.float64)
             return np.asarray(rows[:, [columns.index(name) for name in COLUMNS]])
         boxes = outputs[self._parts["boxes"]].reshape(-1, 4).astype(np.float64)
-        others = [outputs[self._parts[part]].reshape(-1).astype(np.float64) for part in ("scores", "labels")]
+        others = [outputs[self._parts[part]].reshape(-1).astype(np.float64) for part in ("scores", "classes")]
         if any(len(other) != len(boxes) for other in others):
             raise InputError(
                 f"{len(boxes)} boxes, {len(others[0])} scores and {len(others[1])} classes do not belong together",
@@ -159,7 +159,7 @@ def _find_parts(shapes: Shapes, columns: int) -> dict[str, str]:
     labels = [name for name in others if "label" in name.lower() or "class" in name.lower()]
     if len(scores) != 1 or len(labels) != 1 or scores == labels:
         return {}
-    return {"boxes": boxes[0], "scores": scores[0], "labels": labels[0]}
+    return {"boxes": boxes[0], "scores": scores[0], "classes": labels[0]}
 
 
 def _text(shape: tuple[Any, ...]) -> str:

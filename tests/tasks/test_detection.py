@@ -102,7 +102,7 @@ def test_outputs_are_found_or_named() -> None:
     shapes = {"location": (1, 10, 4), "category": (1, 10), "score": (1, 10), "number": (1,)}
     with pytest.raises(InputError, match="location"):
         detection(shapes)
-    judge = detection(shapes, boxes="location", scores="score", labels="category", min_score=0.5)
+    judge = detection(shapes, boxes="location", scores="score", classes="category", min_score=0.5)
     outputs = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     outputs["score"][0, 3], outputs["category"][0, 3], outputs["location"][0, 3] = 0.75, 5, (0, 0, 1, 1)
     assert judge.decide(outputs).tolist() == [[0, 0, 1, 1, 0.75, 5]]
@@ -113,7 +113,7 @@ def test_outputs_are_found_or_named() -> None:
     ("options", "word"),
     [
         ({"boxes": "boxes"}, "invalid_option"),
-        ({"rows": "boxes", "labels": "labels"}, "invalid_option"),
+        ({"rows": "boxes", "classes": "labels"}, "invalid_option"),
         ({"rows": "nowhere"}, "unknown_output"),
         ({"columns": ("x1", "y1", "x2", "y2", "score", "score")}, "invalid_option"),
     ],

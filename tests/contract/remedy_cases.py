@@ -165,34 +165,6 @@ _APART = Case(
 )
 
 
-_VOLUME = Case(
-    "CONV_3D",
-    [node("Conv", "x", "w", "c"), node("Relu", "c", "a"), node("ReduceMean", "a", "y", axes=[2, 3, 4], keepdims=0)],
-    (1, 3, 8, 8, 8),
-    {"w": numbers(4, 3, 3, 3, 3)},
-)
-_NORM = _between(
-    "SQRT",
-    *[node("ReduceL2", "c", "n", axes=[1]), node("Mul", "c", "n", "a")],
-)
-_APART = Case(
-    "GATHER",
-    [
-        *[_first()[0], node("Reshape", "c", "pairs", "r"), node("Transpose", "r", "t", perm=[1, 0, 2])],
-        *[node("Reshape", "t", "halves", "h"), node("Gather", "h", "one", "b", axis=0)],
-        *[node("Gather", "h", "two", "d", axis=0), node("Conv", "d", "w", "e"), node("Add", "b", "e", "y")],
-    ],
-    constants={
-        **_first()[1],
-        "pairs": integers(12, 2, 256),
-        "halves": integers(2, 1, 12, 16, 16),
-        "one": np.array(0),
-        "two": np.array(1),
-        "w": numbers(12, 12, 1, 1),
-    },
-)
-
-
 #: {(table, cause, which of its remedies): the case}.
 CASES: dict[tuple[str, str, int], Case] = {
     ("edgetpu", "operator/any", 0): _end("SQRT", node("Sigmoid", "c", "s"), node("Sqrt", "s", "y")),
@@ -296,7 +268,6 @@ CASES: dict[tuple[str, str, int], Case] = {
     ("edgetpu", "limits/output_fits_tiles", 2): Case(
         "RESIZE_NEAREST_NEIGHBOR",
         [
-    ("gpu_delegate", "GATHER/ranks", 0): _SIGNAL,
             _resize("x", "a", mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
             _first(4, "a", "y")[0],
         ],
@@ -325,6 +296,7 @@ CASES: dict[tuple[str, str, int], Case] = {
         "NON_MAX_SUPPRESSION_V4", *_suppress(), most=integers(10), **_SUPPRESSED
     ),
     ("gpu_delegate", "RELU_0_TO_1", 0): _activation("RELU_0_TO_1", "HardSigmoid"),
+    ("gpu_delegate", "GATHER/ranks", 0): _SIGNAL,
     ("gpu_delegate", "any/max_rank", 0): _end("TRANSPOSE", *_turned("c", [0, 1, 3, 4, 2], "y"), channels=255, **_HEAD),
     ("myriad", "Abs", 0): _activation("Abs", "Abs"),
     ("myriad", "HardSwish", 0): _activation("HardSwish", "HardSwish"),
@@ -332,96 +304,6 @@ CASES: dict[tuple[str, str, int], Case] = {
     ("onnxruntime_coreml", "HardSwish", 0): _activation("HardSwish", "HardSwish"),
     ("tensorrt", "HardSwish", 0): _activation("HardSwish", "HardSwish"),
     ("tensorrt", "type", 0): _between(
-
-#: {(table, what it is): (the case, how what is told of it begins)}: no step, or another than for a like operator.
-TOLD: dict[tuple[str, str], tuple[Case, str]] = {
-    ("edgetpu", "a volume"): (_VOLUME, "it does not map in any form"),
-    ("edgetpu", "an activation of volumes"): (_as("RELU", _VOLUME), "no step writes this with fewer axes"),
-    ("edgetpu", "a mean of volumes"): (_as("MEAN", _VOLUME), "no step writes this with fewer axes"),
-    ("edgetpu", "a batch"): (_as("CONV_2D", _end("", node("Relu", "c", "y")), shape=(4, 3, 16, 16)), "its first axis"),
-    ("edgetpu", "a head whose output has five axes"): (
-        _end(
-            "TRANSPOSE",
-            *[node("Reshape", "c", "high", "r"), node("Transpose", "r", "y", perm=[0, 1, 3, 4, 2])],
-            channels=255,
-            high=integers(1, 3, 85, 16, 16),
-        ),
-        "no step writes this with fewer axes",
-    ),
-    ("edgetpu", "a shuffle that is taken apart"): (_APART, "add the step onnx_convolve_shuffles,"),
-    ("edgetpu", "channels in another order"): (
-        _between("GATHER", node("Gather", "c", "order", "a", axis=1), order=integers(*reversed(range(24)))),
-        "put what it orders",
-    ),
-    ("edgetpu", "an exponential"): (_activation("EXP", "Exp"), "no step writes it"),
-    ("edgetpu", "an exponential of a minimum"): (
-        _between(
-            "EXP",
-            *[node("Min", "c", "one", "m"), node("Exp", "m", "e"), node("Sub", "e", "one", "a")],
-            one=np.float32(1),
-        ),
-        "no step writes it",
-    ),
-    ("edgetpu", "a logarithm of another sum than softplus"): (
-        _between(
-            "LOG", *[node("Exp", "c", "e"), node("Add", "e", "two", "s"), node("Log", "s", "a")], two=np.float32(2)
-        ),
-        "no step writes it",
-    ),
-    ("edgetpu", "softsign"): (_activation("ABS", "Softsign"), "no step writes it"),
-    ("edgetpu", "a norm of absolute values"): (
-        _between("ABS", *[node("ReduceL1", "c", "n", axes=[1]), node("Mul", "c", "n", "a")]),
-        "no step writes it",
-    ),
-    ("edgetpu", "erf elsewhere than in GELU"): (_activation("ABS", "Erf"), "no step writes it"),
-    ("edgetpu", "a norm's square root"): (_NORM, "no step writes it"),
-    ("edgetpu", "a comparison in the middle"): (
-        _between("GREATER", node("Greater", "c", "z", "g"), node("Where", "g", "c", "z", "a"), z=np.float32(0)),
-        "it counts or chooses",
-    ),
-    ("edgetpu", "a softmax of many tokens in the middle"): (
-        _as("SOFTMAX", _between("", node("Softmax", "c", "a", axis=3)), shape=(1, 3, 1, 17000)),
-        "take it over fewer numbers",
-    ),
-    ("gpu_delegate", "a volume"): (_VOLUME, "write it as the sum of a CONV_2D"),
-    ("gpu_delegate", "an activation of volumes"): (_as("RELU", _VOLUME), "at most four axes are taken, and no step"),
-    ("gpu_delegate", "places of five axes"): (
-        Case(
-            "GATHER",
-            [node("Gather", "x", "places", "g", axis=1), node("ReduceMean", "g", "y", axes=[2, 3, 4])],
-            (1, 4, 3, 5, 6),
-            {"places": integers(2, 0, 1)},
-        ),
-        "at most four axes are taken, and no step",
-    ),
-    ("gpu_delegate", "a choice in the middle"): (
-        _between(
-            "ARG_MAX",
-            *[
-                node("ArgMax", "c", "i", axis=1),
-                node("Cast", "i", "f", to=TensorProto.FLOAT),
-                node("Add", "c", "f", "a"),
-            ],
-        ),
-        "no step of edgekit writes it",
-    ),
-    ("tensorrt", "a choice in the middle"): (
-        _between(
-            "NonZero",
-            *[node("NonZero", "c", "i"), node("ReduceSum", "i", "s", keepdims=0)],
-            *[node("Cast", "s", "f", to=TensorProto.FLOAT), node("Add", "c", "f", "a")],
-        ),
-        "move it and what follows out of the model",
-    ),
-    ("tensorrt", "a convolution of computed weights"): (
-        Case("Conv", [node("Relu", "w", "v"), node("Conv", "x", "v", "y")], constants={"w": numbers(4, 3, 3, 3)}),
-        "store the weights",
-    ),
-    ("tensorrt", "a dilated pooling"): (
-        Case("MaxPool", [node("MaxPool", "x", "y", kernel_shape=[2, 2], dilations=[2, 2])], release="TensorRT 10.3"),
-        "pool without dilation",
-    ),
-}
         "ArgMax",
         node("ArgMax", "stored", "at", axis=0, keepdims=0),
         node("Cast", "at", "shift", to=TensorProto.FLOAT),

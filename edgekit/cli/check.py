@@ -235,7 +235,10 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
             judgement = judge_graph(graph, profile, precision=precision, converted=converted, ask=asking.ask)
             judgement = asking.finish(judgement)
         start = way if steps else replace(way, reached={artifact.format: artifact})
-        further = Further() if compiled else propose(jobs, question, judgement.placement, given, start)
+        further = Further()
+        if not compiled:
+            further, placement = propose(jobs, question, judgement.placement, given, start)
+            judgement = replace(judgement, placement=placement)
     latency = None if compiled else estimate(graph, profile, judgement.placement, precision=precision)
     return Checked(
         flags.model,

@@ -60,17 +60,18 @@ class Further:
     idle: tuple[str, ...] = ()
 
 
-def propose(jobs: Jobs, question: Question, placement: Placement, given: str, way: Way) -> Further:
+def propose(jobs: Jobs, question: Question, placement: Placement, given: str, way: Way) -> tuple[Further, Placement]:
     """The command with the steps that are named by remedies, not taken yet, and that change the model when they are
-    tried on the file that they would get."""
-    from edgekit.planning.checking import applicable, in_order, remedy_steps
+    tried on the file that they would get; and the placement with the other remedies marked."""
+    from edgekit.planning.checking import applicable, in_order, mark_remedies, remedy_steps
 
     taken: list[Written] = [*question.steps]
     taken += [{name: {}} for name in way.steps]
     named = applicable(remedy_steps(placement, taken), question.profile, question.precision, given)
     changing = [written for written in named if _changes(jobs, question, written, given, way)]
-    idle = tuple(step_text(written) for written in named if written not in changing)
-    return Further(_command(question, in_order(changing)) if changing else None, idle)
+    idle = [written for written in named if written not in changing]
+    command = _command(question, in_order(changing)) if changing else None
+    return Further(command, tuple(map(step_text, idle))), mark_remedies(placement, taken, idle)
 
 
 def _command(question: Question, steps: Sequence[Written]) -> str:

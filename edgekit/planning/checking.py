@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +107,40 @@ def remedy_steps(placement: Placement, taken: Iterable[Written] = ()) -> list[Wr
     texts += [placed.remedy for placed in placement.operators]
     named: dict[str, dict[str, Any]] = {}
     for text in dict.fromkeys(texts):
-        for name, told in _STEP.findall(text or ""):
-            if name in STEPS.names():
-                pairs = (pair.partition("=") for pair in told.lstrip(":").split(",") if pair)
-                named.setdefault(name, {}).update({option: resolve_scalar(value) for option, _, value in pairs})
+        for name, told in _named_in(text):
+            named.setdefault(name, {}).update(told)
     done = [*taken]
     return [{name: told} for name, told in named.items() if not any(_covers(one, name, told) for one in done)]
+
+
+def _named_in(text: str | None) -> list[tuple[str, dict[str, Any]]]:
+    """(name, options) of the steps that a remedy's text names."""
+    found = []
+    for name, told in _STEP.findall(text or ""):
+        if name in STEPS.names():
+            pairs = (pair.partition("=") for pair in told.lstrip(":").split(",") if pair)
+            found.append((name, {option: resolve_scalar(value) for option, _, value in pairs}))
+    return found
+
+
+def mark_remedies(placement: Placement, taken: Iterable[Written], idle: Iterable[Written]) -> Placement:
+    """The placement, in which remedies that name nothing but steps which cannot help any more say so: those that were
+    ``taken`` and left the operator, and those that were tried and are ``idle``."""
+    done, vain = [*taken], [*idle]
+
+    def mark(text: str | None) -> str | None:
+        named = _named_in(text)
+        if not named:
+            return text
+        if all(any(_covers(one, *step) for one in done) for step in named):
+            return f"{text} (taken already: it leaves this one)"
+        if all(any(_covers(one, *step) for one in (*done, *vain)) for step in named):
+            return f"{text} (tried here: it finds nothing to rewrite)"
+        return text
+
+    operators = tuple(replace(placed, remedy=mark(placed.remedy)) for placed in placement.operators)
+    violations = tuple(replace(violation, remedy=mark(violation.remedy)) for violation in placement.violations)
+    return replace(placement, operators=operators, violations=violations)
 
 
 def _covers(written: Written, name: str, options: Mapping[str, Any]) -> bool:

@@ -423,7 +423,11 @@ def test_steps_that_change_nothing(edgekit_command: Command, tmp_path: Path) -> 
         return document(done, json.loads(done.stdout)["exit_code"])
 
     found = ask("integer")
-    assert "onnx_replace_activations" in found["operators"][0]["remedy"]
+    assert found["operators"][0]["remedy"].startswith("add the step onnx_replace_activations")
+    assert found["operators"][0]["remedy"].endswith("(tried here: it finds nothing to rewrite)")
+    taken = ask("integer", "--step", "onnx_replace_activations")
+    assert taken["operators"][0]["remedy"].endswith("(taken already: it leaves this one)")
+    assert (taken["next"], taken["idle"], taken["unchanged"]) == (None, [], ["onnx_replace_activations"])
     assert (found["next"], found["idle"]) == (None, ["onnx_replace_activations"])
     shown = edgekit_command("check", "integer.onnx", "-t", "ncs2", cwd=tmp_path).stdout
     assert "tried here: onnx_replace_activations finds nothing to rewrite in this model" in shown

@@ -14,6 +14,7 @@ from edgekit.planning.checking import (
     choose_precision,
     in_order,
     is_compiled_for,
+    mark_remedies,
     remedy_steps,
     steps_to_judged,
 )
@@ -162,3 +163,17 @@ def test_the_order_of_several_steps() -> None:
         "onnx_cut_tail",
         "onnx_split_large",
     ]
+
+
+def test_remedies_that_cannot_help_any_more_are_marked() -> None:
+    texts = ["add the step onnx_pool_means", "onnx_widen_1d", "onnx_replace_activations:prelu=exact", "make it smaller"]
+    operators = tuple(Placed(n, "X", "", "cpu", "", "rejected", "", text) for n, text in enumerate(texts))
+    violation = Violation("rank", "", "add the steps onnx_pool_means and onnx_widen_1d")
+    taken: list[dict[str, dict[str, Any]]] = [{"onnx_pool_means": {}}, {"onnx_replace_activations": {}}]
+    marked = mark_remedies(Placement("predicted", operators, violations=(violation,)), taken, [{"onnx_widen_1d": {}}])
+    assert [placed.remedy for placed in marked.operators] == [
+        "add the step onnx_pool_means (taken already: it leaves this one)",
+        "onnx_widen_1d (tried here: it finds nothing to rewrite)",
+        *texts[2:],  # not taken with this option
+    ]
+    assert str(marked.violations[0].remedy).endswith("(tried here: it finds nothing to rewrite)")

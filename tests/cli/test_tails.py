@@ -195,6 +195,22 @@ def test_the_report_names_the_tail(made: Made) -> None:
     assert all(steps[id]["measurement"]["sqnr_db"] > 60 for id in ("onnx_cut_tail", "onnx_to_tflite"))
 
 
+def with_program(model: bytes, compiled: bytes) -> bytes:
+    """The first operator of a compiled file in the place of all of a model's: the inputs and outputs stay."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    made, other = (schema.ModelT.InitFromPackedBuf(content, 0) for content in (model, compiled))
+    (program,) = [one for one in other.subgraphs[0].operators if one.customOptions is not None][:1]
+    made.operatorCodes = [other.operatorCodes[program.opcodeIndex]]
+    program.opcodeIndex, program.intermediates = 0, None
+    program.inputs, program.outputs = made.subgraphs[0].inputs, made.subgraphs[0].outputs
+    made.subgraphs[0].operators = [program]
+    builder = flatbuffers.Builder()
+    builder.Finish(made.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def test_a_compiled_file_keeps_it(
     made: Made,
     compiler: Callable[..., dict[str, str | None]],
@@ -202,11 +218,14 @@ def test_a_compiled_file_keeps_it(
     edgekit_command: Command,
     tmp_path: Path,
 ) -> None:
-    """``compile: true`` with a recorded compiler, whose file is another network's: only the tail is looked at."""
+    """``compile: true`` with a recorded compiler, whose program is another network's: only the tail is looked at."""
     coral = shared_data("coral")
     log = (coral / "yolov5n-int8_640_edgetpu.log").read_text()
     text = f"Model compiled successfully in 9 ms.\n{log}\nCompilation succeeded!"
-    env = compiler(text, coral / "yolov5n-int8_640_edgetpu.tflite")
+    compiled = tmp_path / "compiled.tflite"
+    other = (coral / "yolov5n-int8_640_edgetpu.tflite").read_bytes()
+    compiled.write_bytes(with_program(made.file("cut", "tflite").read_bytes(), other))
+    env = compiler(text, compiled)
     recipe = made.folder / "compiled.yaml"
     steps = "onnx_simplify, onnx_cut_tail"
     recipe.write_text(

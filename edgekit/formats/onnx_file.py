@@ -53,7 +53,8 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
 
 
 def read_model(path: Path, *, with_data: bool = True) -> Any:
-    """The ModelProto in a file, with its external data unless ``with_data`` is false.
+    """The ModelProto in a file, with its external data unless ``with_data`` is false. A negative size, which some
+    exporters write for a free one, is a free one.
 
     Raises:
         InputError: truncated, not ONNX, or its external data are missing, cut short or outside its folder.
@@ -74,6 +75,10 @@ def read_model(path: Path, *, with_data: bool = True) -> Any:
     external_files(path, model)
     if with_data:
         onnx.load_external_data_for_model(model, str(path.parent))
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for size in value.type.tensor_type.shape.dim:
+            if size.dim_value < 0:
+                size.ClearField("dim_value")
     return model
 
 

@@ -64,9 +64,10 @@ def _input(data: mmap.mmap, value: _Value) -> tuple[str, tuple[int | None, ...]]
 
 
 def _size(data: mmap.mmap, value: _Value) -> int | None:
-    """A dimension {dim_value = 1 | dim_param = 2}; one without a value is free."""
+    """A dimension {dim_value = 1 | dim_param = 2}; one without a value is free, and so is a negative one (an int64,
+    whose varint has its highest bit set)."""
     found = dict(_fields(data, *_span(value))).get(1)
-    return found if isinstance(found, int) else None
+    return found if isinstance(found, int) and found < 1 << 63 else None
 
 
 def _inside(data: mmap.mmap, value: _Value | None, wanted: int) -> _Value | None:

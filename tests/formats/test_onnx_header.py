@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from edgekit.formats import Header
+from edgekit.formats.onnx_file import read_model
 from edgekit.formats.onnx_header import read_header
 
 
@@ -38,6 +39,18 @@ def test_what_it_reads(tmp_path: Path, opsets: list[tuple[str, int]], wanted: in
     path = tmp_path / "m.onnx"
     path.write_bytes(model(opsets).SerializeToString())
     assert read_header(path) == Header(wanted, {"image": (None, 3, None, 300), "scale": ()})
+
+
+def test_a_negative_size_is_a_free_one(tmp_path: Path) -> None:
+    """As some exporters write it; the header and the model say the same."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [-1, 3, -1, 8]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", values[:1], values[1:])
+    onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
+    assert read_header(tmp_path / "m.onnx").inputs == {"x": (None, 3, None, 8)}
+    read = read_model(tmp_path / "m.onnx")
+    for value in (read.graph.input[0], read.graph.output[0]):
+        sizes = value.type.tensor_type.shape.dim
+        assert [size.dim_value if size.HasField("dim_value") else None for size in sizes] == [None, 3, None, 8]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"\x3a\xff\xff\xff\xff\x0f", b"PK\x03\x04"])

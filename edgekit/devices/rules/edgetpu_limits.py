@@ -153,6 +153,19 @@ def averaged_below(subject: Subject, axes: dict[str, Any], count: int) -> str | 
 
 
 @rule
+def smaller_than_refused(subject: Subject, read: int, written: int, weights: int) -> str | None:
+    """Elements of the tensor at input 2, of the output and of the weights at input 1, as an operator had them that was
+    refused: one that is as large in all three is refused too."""
+    tensor, parameters = subject.input(2), subject.input(1)
+    if tensor is None or parameters is None or not subject.outputs:
+        return None
+    output = subject.outputs[0]
+    if count(tensor) < read or count(output) < written or count(parameters) < weights:
+        return None
+    return f"{show(tensor)} to {show(output)} with weights {show(parameters)} is as large as one that was refused"
+
+
+@rule
 def features_up_to(subject: Subject, count: int) -> str | None:
     tensor = subject.input(0)
     if tensor is None or not tensor.shape:

@@ -27,7 +27,7 @@ class Options(StepOptions):
         65_536, description="outputs of one fully connected layer; the Edge TPU refuses 100,000"
     )
     most_weights: PositiveInt = Field(
-        2_097_151, description="weights of one transposed convolution, for a device that refuses more"
+        2_097_151, description="weights of one transposed convolution; the Edge TPU refused one of more"
     )
     most_moved: PositiveInt = Field(98_303, description="elements of one transpose; the Edge TPU refuses more")
     most_window: PositiveInt = Field(

@@ -127,6 +127,7 @@ SIDES: dict[tuple[str, str], tuple[bytes, bytes]] = {
     ("STRIDED_SLICE", "single_row_fits"): (ops.sliced(NARROW, (1, 8, 600)), ops.sliced((1, 144, 8400), (1, 64, 8400))),
     ("TRANSPOSE", "two_copies_fit_a_tile"): (ops.transposed((1, 24, 24, 144)), ops.transposed((1, 20, 20, 256))),
     ("TRANSPOSE_CONV", "constant_inputs"): (ops.upconvolved(4, 4, 8), ops.upconvolved_by_computed_weights()),
+    ("TRANSPOSE_CONV", "smaller_than_refused"): (ops.upconvolved(31, 1024, 512, 2), ops.upconvolved(32, 1024, 512, 2)),
     ("UNIDIRECTIONAL_SEQUENCE_LSTM", "features_up_to"): (ops.recurrent(900), ops.recurrent(1100)),
 }
 

@@ -74,6 +74,7 @@ UNET_128 = "google-coral/coralmicro, examples/segment_camera: TensorFlow's U-Net
 
 #: (model, status, source).
 STATEMENTS: list[tuple[Callable[[], bytes], str, str]] = [
+    (lambda: ops.upconvolved(32, 1024, 512, 2), "limited", "google-coral/edgetpu issue 684"),
     (lambda: ops.upconvolved(4, 320, 512), "mapped", UNET_128),
     (lambda: ops.upconvolved(8, 1088, 256), "mapped", UNET_128),
     (lambda: ops.upconvolved(16, 448, 128), "mapped", UNET_128),

@@ -25,7 +25,7 @@ Written = dict[str, dict[str, Any]]
 _STEP = re.compile(r"\b(\w+)((?::\w+=[\w.+-]+(?:,\w+=[\w.+-]+)*)?)")
 #: Steps that stand before, and behind, those that are not named here.
 _FIRST = (FIX, "onnx_simplify", "onnx_widen_1d", "onnx_convolve_shuffles", "onnx_lower_rank", "onnx_convolve_products")
-_LAST = ("onnx_cut_tail", "onnx_split_large")
+_LAST = ("onnx_spread_products", "onnx_cut_tail", "onnx_split_large")
 
 
 def choose_precision(profile: Profile, named: str) -> str:

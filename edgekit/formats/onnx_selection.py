@@ -83,6 +83,8 @@ def open_watched(model: Any, opened: Any, threads: int) -> Watched:
 
 
 def _search(model: Any) -> Search:
+    if not any(map(_selects, model.graph.node)):  # as most models: their tensors need not be looked at
+        return Search((), (), ())
     sizes = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
     constants = set(sizes) | {one.values.name for one in model.graph.sparse_initializer}
     values = {tensor.name: tensor for tensor in model.graph.initializer}

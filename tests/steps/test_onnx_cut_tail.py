@@ -18,7 +18,7 @@ from onnx import helper
 from edgekit.artifact import Artifact, hash_files
 from edgekit.errors import InputError
 from edgekit.formats import FORMATS, Declared
-from edgekit.formats.runner import open_runner
+from edgekit.formats.runner import open_runner, open_tail
 
 RunStep = Callable[..., Artifact]
 Results = dict[str, np.ndarray]
@@ -111,6 +111,36 @@ def test_the_two_parts_compute_what_the_model_did(
             assert np.array_equal(by_hand[key], expected[key]), "the same kernels run in the same order"
             assert found[key].shape == expected[key].shape
             assert np.max(np.abs(found[key] - expected[key])) <= 2e-6 * np.max(np.abs(expected[key]))
+
+
+@pytest.mark.parametrize("opset", [11, 13, 17])
+def test_lists_of_another_length_for_every_picture(
+    cut: ModuleType, tmp_path: Path, run_step: RunStep, opset: int
+) -> None:
+    """NMS, and gathers of boxes, scores and classes, in the tail; which also tells what NMS reads."""
+    source = save(cut.detections(opset), tmp_path / "source.onnx")
+    made = run_step("onnx_cut_tail", source)
+    tail = open_tail(made.tail, 1)
+    assert tail is not None and len(tail.watched.entries) == 2
+    for feeds in pictures():
+        expected, found = run_file(source.path, feeds), run_both(made, feeds)
+        assert found.keys() == expected.keys() == {"boxes", "scores", "labels"}
+        assert all(np.array_equal(found[key], expected[key]) for key in expected)
+
+
+def test_a_cut_at_what_nms_reads(cut: ModuleType, tmp_path: Path, run_step: RunStep) -> None:
+    """The tail's own inputs are then what it selects from."""
+    model = cut.detections()
+    boxes, scores = next(node for node in model.graph.node if node.op_type == "NonMaxSuppression").input[:2]
+    made = run_step("onnx_cut_tail", save(model, tmp_path / "source.onnx"), outputs=(boxes, scores))
+    tail = open_tail(made.tail, 1)
+    assert tail is not None
+    feeds = pictures()[0]
+    raw = run_file(made.path, feeds)
+    given = {tensor.source_name: raw[tensor.name] for tensor in made.io.outputs}
+    results, entries = tail.run_watched(given)
+    assert sorted(array.size for array in entries.values()) == sorted(array.size for array in given.values())
+    assert results["labels"].tolist() == run_file(tmp_path / "source.onnx", feeds)["labels"].tolist()
 
 
 def test_the_suppression_has_something_to_choose_from(cut: ModuleType, tmp_path: Path) -> None:

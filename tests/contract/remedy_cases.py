@@ -292,9 +292,6 @@ CASES: dict[tuple[str, str, int], Case] = {
     ("gpu_delegate", "TOPK_V2", 0): _TOP,
     ("gpu_delegate", "ARG_MAX", 0): _ARGMAX,
     ("gpu_delegate", "ARG_MIN", 0): _ARGMIN,
-    ("gpu_delegate", "NON_MAX_SUPPRESSION_V4", 0): _end(
-        "NON_MAX_SUPPRESSION_V4", *_suppress(), most=integers(10), **_SUPPRESSED
-    ),
     ("gpu_delegate", "RELU_0_TO_1", 0): _activation("RELU_0_TO_1", "HardSigmoid"),
     ("gpu_delegate", "GATHER/ranks", 0): _SIGNAL,
     ("gpu_delegate", "any/max_rank", 0): _end("TRANSPOSE", *_turned("c", [0, 1, 3, 4, 2], "y"), channels=255, **_HEAD),

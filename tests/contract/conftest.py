@@ -14,7 +14,6 @@ from edgekit.artifact import Artifact
 from edgekit.checks.measurement import Measurement
 from edgekit.cli.chains import shortest_chain
 from edgekit.devices import load_profiles
-from edgekit.devices.rules import RULES
 from edgekit.engine.pool import Pool
 from edgekit.formats import FORMATS
 from edgekit.registry import Registry
@@ -34,7 +33,7 @@ def own_names(registry: Registry[Any]) -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    registries = (("step_name", STEPS), ("format_name", FORMATS), ("task_name", TASKS), ("rules_name", RULES))
+    registries = (("step_name", STEPS), ("format_name", FORMATS), ("task_name", TASKS))
     for argument, registry in registries:
         if argument in metafunc.fixturenames:
             metafunc.parametrize(argument, own_names(registry))

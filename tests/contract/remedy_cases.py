@@ -218,6 +218,17 @@ CASES: dict[tuple[str, str, int], Case] = {
     ("edgetpu", "data_type/any", 1): _ARGMAX,
     ("edgetpu", "rank/any", 1): _between("TRANSPOSE", *_turned("c", [0, 1, 4, 2, 5, 3], "a"), made=6, **_CELL),
     ("edgetpu", "rank/any", 2): _end("TRANSPOSE", *_turned("c", [0, 1, 3, 4, 2], "y"), channels=255, **_HEAD),
+    ("edgetpu", "rank/BATCH_MATMUL", 0): Case(
+        "BATCH_MATMUL",
+        [
+            node("Reshape", "x", "heads", "r"),
+            node("Transpose", "r", "t", perm=[0, 1, 3, 2]),
+            node("MatMul", "r", "t", "m"),
+            node("Reshape", "m", "low", "y"),
+        ],
+        (1, 32, 32),
+        {"heads": integers(4, 2, 16, 8), "low": integers(1, 128, 16)},
+    ),
     ("edgetpu", "limits/constant_is_padding", 0): Case(
         "CONCATENATION", [node("Concat", "k", "x", "y", axis=1)], (1, 16, 32), {"k": numbers(1, 1, 32)}
     ),
@@ -229,6 +240,12 @@ CASES: dict[tuple[str, str, int], Case] = {
     ),
     ("edgetpu", "limits/output_is_vector", 0): Case(
         "FULLY_CONNECTED", [node("Gemm", "x", "w", "y")], (16, 32), {"w": numbers(32, 48)}
+    ),
+    ("edgetpu", "limits/smaller_than_refused", 0): Case(
+        "TRANSPOSE_CONV",
+        [node("ConvTranspose", "x", "w", "y", strides=[2, 2])],
+        (1, 1024, 32, 32),
+        {"w": numbers(1024, 512, 2, 2)},
     ),
     ("edgetpu", "limits/outputs_below", 0): Case(
         "FULLY_CONNECTED", [node("Gemm", "x", "w", "y")], (1, 4), {"w": numbers(4, 120_000)}

@@ -176,10 +176,13 @@ def test_for_a_runtime_with_channels_first(tmp_path: Path) -> None:
 
 
 def test_what_stays(tmp_path: Path) -> None:
-    """Up to four axes; free sizes; what there is no rule for, in front of which the shape of five axes comes back."""
+    """Up to four axes, the first of them 1 or a batch; free sizes; what there is no rule for, in front of which the
+    shape of five axes comes back."""
     four = [node("Reshape", "x", "s", "r"), node("Transpose", "r", "y", perm=[0, 2, 1, 3])]
-    source = save(tmp_path / "four.onnx", four, (1, 4, 6), s=integers(2, 2, 2, 3))
+    source = save(tmp_path / "four.onnx", four, (1, 4, 6), s=integers(1, 2, 4, 3))
     assert operators(lower(source, tmp_path / "four")) == operators(source)
+    source = save(tmp_path / "batch.onnx", four, (2, 4, 6), s=integers(2, 2, 4, 3))
+    assert operators(lower(source, tmp_path / "batch")) == operators(source)
     free = [node("Reshape", "x", "s", "r"), node("Transpose", "r", "y", perm=[0, 2, 1, 3, 4])]
     source = save(tmp_path / "free.onnx", free, ("N", 4, 6), s=integers(0, 2, 2, 2, 3))
     assert operators(lower(source, tmp_path / "free")) == operators(source)
@@ -309,3 +312,22 @@ def test_every_chain(chain: Chain, layout: str, tmp_path: Path) -> None:
     made = lower(source, tmp_path / "made", layout=layout)
     assert most_axes(made) <= 4
     check_equal(source, made, shape)
+
+
+def test_four_axes_whose_first_is_no_batch(tmp_path: Path) -> None:
+    """Keys and values of one layer, as PyTorch's attention takes them apart."""
+    nodes = [
+        *[node("Reshape", "x", "high", "r"), node("Transpose", "r", "t", perm=[3, 1, 2, 0, 4])],
+        *[node("Squeeze", "t", "third", "s"), node("Gather", "s", "zero", "k", axis=0)],
+        *[node("Gather", "s", "one", "v", axis=0), node("Mul", "k", "v", "y")],
+    ]
+    constants = {"high": integers(1, 8, 1, 2, 6), "third": integers(3), "zero": np.array(0), "one": np.array(1)}
+    source = save(tmp_path / "source.onnx", nodes, (8, 1, 12), **constants)
+    made = lower(source, tmp_path / "made")
+    assert operators(made).count("Gather") == 2, "the first axis of the input is taken for a batch"
+    unbatched = save(tmp_path / "unbatched.onnx", nodes, (1, 8, 12), **constants)
+    made = lower(unbatched, tmp_path / "unbatched")
+    graph = onnx.shape_inference.infer_shapes(onnx.load(made.path)).graph
+    shapes = [[size.dim_value for size in value.type.tensor_type.shape.dim] for value in graph.value_info]
+    assert all(len(shape) < 4 or shape[0] == 1 for shape in shapes)
+    check_equal(unbatched, made, (1, 8, 12), rounding=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import onnx
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +55,25 @@ def test_turned_twice_is_not_turned(tmp_path: Path) -> None:
     made = apply(SPREAD, source, tmp_path / "turn")
     assert operators(made).count("Transpose") == 2 + 2, "one for each head"
     check_equal(source, made, (1, 4, 2, 3))
+
+
+@pytest.mark.parametrize("names", [("k", "x"), ("x", "k")])
+def test_one_of_them_stored(names: tuple[str, str], tmp_path: Path) -> None:
+    """As the queries of a detector that do not depend on the picture."""
+    source = save(tmp_path / "source.onnx", [node("MatMul", *names, "y")], (1, 2, 4, 4), k=numbers(1, 2, 4, 4))
+    made = apply(SPREAD, source, tmp_path / "made")
+    assert "MatMul" not in operators(made)
+    check_equal(source, made, (1, 2, 4, 4))
+
+
+def test_reshapes_before_are_left_out(tmp_path: Path) -> None:
+    """The shape of many heads is in the way of devices."""
+    nodes = [node("Reshape", "x", "sizes", "r"), node("Reshape", "r", "low", "q"), node("MatMul", "q", "q", "y")]
+    source = save(tmp_path / "source.onnx", nodes, (1, 6, 16), sizes=integers(6, 4, 4), low=integers(2, 3, 4, 4))
+    made = apply(SPREAD, source, tmp_path / "made")
+    reads = [each.input[0] for each in onnx.load(made.path).graph.node if each.op_type == "Reshape"]
+    assert reads.count("x") == 3, "the first of them nobody reads"
+    check_equal(source, made, (1, 6, 16))
 
 
 def test_what_stays(tmp_path: Path) -> None:

@@ -61,7 +61,15 @@ def _is_picture(tensor: TensorInfo) -> bool:
 
 
 def _is_high(view: View, index: int) -> bool:
-    return index >= 0 and index not in view.constants and len(view.graph.tensors[index].shape) > _MOST
+    """Five axes and more, or four of which the first is neither 1 nor a batch."""
+    if index < 0 or index in view.constants:
+        return False
+    shape = view.graph.tensors[index].shape
+    return len(shape) > _MOST or (len(shape) == _MOST and (shape[0] or 1) > 1 and not _is_batched(view))
+
+
+def _is_batched(view: View) -> bool:
+    return any(view.graph.tensors[index].shape[:1] not in ((), (1,)) for index in view.graph.inputs)
 
 
 def _stretch(view: View, operator: Operator) -> frozenset[int]:

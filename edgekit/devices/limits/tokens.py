@@ -12,13 +12,14 @@ from edgekit.graph import Operator
 
 @limit
 def spreads(view: View, operator: Operator, told: Mapping[str, int]) -> Complaint | None:
-    """A product [..., T, D] by [..., D, S] of two computed tensors, of which some rows at least, times D and times S,
-    are at most ``numbers``, with all rows in at most ``parts`` parts."""
+    """A product [..., T, D] by [..., D, S], no linear layer, of which some rows at least, times D and times S, are at
+    most ``numbers``, with all rows in at most ``parts`` parts."""
     first, second = view.input(operator, 0), view.input(operator, 1)
     if first is None or second is None or first.elements is None or second.elements is None:
         return Complaint("how large it is")
-    if view.runtime_inputs(operator) != 2 or first.shape[:-2] != second.shape[:-2]:
-        return Complaint("it is no product of two computed tensors of the same heads")
+    linear = view.is_constant(operator, 1) and len(second.shape) == 2
+    if linear or first.shape[:-2] != second.shape[:-2]:
+        return Complaint("it is no product of the same heads")
     rows, inner = (size or 1 for size in first.shape[-2:][:: -1 if operator.attributes.get("adj_x") else 1])
     columns = second.shape[-2 if operator.attributes.get("adj_y") else -1] or 1
     most = told["numbers"] // (inner * columns)

@@ -1,4 +1,5 @@
-"""onnx -> onnx: tensors of five and more axes, written with at most four of which the first is 1.
+"""onnx -> onnx: tensors of five and more axes, or of four of which the first is neither 1 nor a batch, written with at
+most four of which the first is 1.
 
 A tensor of many axes is the same numbers in the same order under another shape, so what counts is only what an operator
 does to that order. A transpose moves few blocks once axes that stay together are one; where it moves more than three,
@@ -33,7 +34,7 @@ class Options(StepOptions):
     )
 
 
-@rewriting_step("onnx_lower_rank", version=2, options=Options, exact=True)
+@rewriting_step("onnx_lower_rank", version=3, options=Options, exact=True)
 def onnx_lower_rank(model: Any, options: Options) -> tuple[str, ...]:
     """Write what has five axes or more (reshapes, transposes, slices) with at most four, the first of them 1."""
     rules = _RULES if opset_of(model) >= _FIRST_OPSET else {}

@@ -57,6 +57,8 @@ class Lowering:
         self.lowered: Counter[str] = Counter()
         self.low: dict[str, Lying] = {}
         self._rules = rules
+        first = [(self.scope.shape(value.name) or (1,))[:1] for value in model.graph.input]
+        self._batched = any(sizes not in ((), (1,)) for sizes in first)
         self._channel_last = channel_last
         self._restored: set[str] = set()
         self._made: dict[str, Sizes] = {}  # the sizes of the tensors that this step adds
@@ -81,7 +83,9 @@ class Lowering:
         return tuple(int(size) for size in shape if size is not None)
 
     def is_high(self, name: str) -> bool:
-        return len(self.sizes(name) or self.scope.shape(name) or ()) > 4
+        """Whether a tensor has five axes and more, or four of which the first is neither 1 nor a batch."""
+        sizes = self.sizes(name) or self.scope.shape(name) or ()
+        return len(sizes) > 4 or (len(sizes) == 4 and not self._batched and (sizes[0] or 1) > 1)
 
     def array(self, name: str) -> np.ndarray | None:
         return self.scope.constants.get(name)

@@ -1,4 +1,4 @@
-"""onnx -> onnx: products of two computed tensors (attention) as multiplications that are summed up.
+"""onnx -> onnx: products of two tensors that are no linear layers (attention) as multiplications that are summed up.
 
     a [T, D] by b [D, S]      becomes      a [T, 1, D] * b' [1, S, D], summed over the last axis
 
@@ -18,6 +18,7 @@ from edgekit.steps import StepOptions
 from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, count_notes, replace_nodes, rewriting_step
 
 _FIRST_OPSET = 10  # of Slice with inputs
+_MOST_IN_A_ROW = 196_608  # numbers of a joint of three axes, which is one row to the Edge TPU
 
 
 class Options(StepOptions):
@@ -29,9 +30,9 @@ class Options(StepOptions):
     keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
 
 
-@rewriting_step("onnx_spread_products", version=1, options=Options, exact=True)
+@rewriting_step("onnx_spread_products", version=2, options=Options, exact=True)
 def onnx_spread_products(model: Any, options: Options) -> tuple[str, ...]:
-    """Write products of two computed tensors as multiplications and sums."""
+    """Write products of two computed tensors (attention) as multiplications and sums."""
 
     def rule(node: Any, scope: Scope) -> list[Any] | None:
         return None if node.name in options.keep else _spread(node, scope, options)
@@ -40,31 +41,37 @@ def onnx_spread_products(model: Any, options: Options) -> tuple[str, ...]:
 
 
 def _spread(node: Any, scope: Scope, options: Options) -> list[Any] | None:
-    """[..., T, D] by [..., D, S], both computed, with the same sizes before the last two."""
+    """[..., T, D] by [..., D, S] with the same sizes before the last two, which is no linear layer."""
     sizes = [_sizes(scope, name) for name in node.input]
     if scope.opset < _FIRST_OPSET or None in sizes or not scope.is_float(node.input[0]):
         return None
-    if any(name in scope.constants for name in node.input):
-        return None
+    stored = [name in scope.constants for name in node.input]
+    if all(stored) or (stored[1] and len(sizes[1] or ()) == 2):
+        return None  # a linear layer
     (*heads, rows, inner), (*others, _, columns) = (each or () for each in sizes)
     most = options.most_numbers // (inner * columns)  # rows of one part
     if heads != others or most == 0 or math.ceil(rows / most) > options.most_parts:
         return None
     count, writer = math.prod(heads), _Writer(scope, node.output[0])
-    first = writer.reshape(node.input[0], [1, count * rows, 1, inner])
+    first = writer.reshape(_before_reshape(scope, node.input[0]), [1, count * rows, 1, inner])
     source = _before_swap(scope, node.input[1])
-    second = writer.reshape(source or node.input[1], [1, count, *((columns, inner) if source else (inner, columns))])
-    sums = []
+    second = _before_reshape(scope, source or node.input[1])
+    second = writer.reshape(second, [1, count, *((columns, inner) if source else (inner, columns))])
+    made = []
     for head in range(count):
         right = writer.cut(second, head, head + 1, count)
         right = right if source else writer.add("Transpose", [right], "turned", perm=[0, 1, 3, 2])
         each = math.ceil(rows / math.ceil(rows / most))
+        sums = []
         ends = [min(start + each, rows) for start in range(0, rows, each)]
         for start, end in zip([0, *ends], ends, strict=False):
             left = writer.cut(first, head * rows + start, head * rows + end, count * rows)
             product = writer.add("Mul", [left, right], "products")
             sums.append(writer.sum_last(product))
-    joined = sums[0] if len(sums) == 1 else writer.add("Concat", sums, "joined", axis=1)
+        made.append(writer.join(sums))
+    if count * rows * columns >= _MOST_IN_A_ROW:
+        made = [writer.reshape(each, [1, 1, rows, columns]) for each in made]
+    joined = writer.join(made)
     writer.reshape(joined, [*heads, rows, columns], output=node.output[0])
     return writer.nodes
 
@@ -94,6 +101,9 @@ class _Writer:
         limits = [self.scope.constant(np.array([each], np.int64), f"{self.stem}_cut") for each in (start, end, 1)]
         return self.add("Slice", [name, *limits], "part")
 
+    def join(self, names: list[str]) -> str:
+        return names[0] if len(names) == 1 else self.add("Concat", names, "joined", axis=1)
+
     def sum_last(self, name: str) -> str:
         if self.scope.opset < 13:
             return self.add("ReduceSum", [name], "sums", axes=[3], keepdims=0)
@@ -106,6 +116,12 @@ def _sizes(scope: Scope, name: str) -> tuple[int, ...] | None:
     if shape is None or len(shape) < 2 or not all(shape):
         return None
     return tuple(size or 0 for size in shape)
+
+
+def _before_reshape(scope: Scope, name: str) -> str:
+    """What a tensor is that has been reshaped only."""
+    maker = scope.producers.get(name)
+    return name if maker is None or maker.op_type != "Reshape" else _before_reshape(scope, str(maker.input[0]))
 
 
 def _before_swap(scope: Scope, name: str) -> str | None:

@@ -42,8 +42,8 @@ PLACES: dict[Cause, set[Where]] = {
 CUSTOM = {"TFLite_Detection_PostProcess"}
 CUSTOM |= {"Convolution2DTransposeBias", "MaxPoolingWithArgmax2D", "MaxUnpooling2D", "Resampler"}
 CUSTOM |= {"AudioSpectrogram", "Mfcc", "NumericVerify"}
-#: Experimental operators that ONNX dropped with version 1.5; onnx-tensorrt's docs/operators.md still lists some, and ONNX
-#: Runtime has them, with those of the second line, which are its own (its core/graph/contrib_ops).
+#: Experimental operators that ONNX dropped with version 1.5; onnx-tensorrt's docs/operators.md still lists some, ONNX
+#: Runtime has them all, and those of the second line of its own (its core/graph/contrib_ops).
 EXPERIMENTAL = {"Affine", "Crop", "DynamicSlice", "ImageScaler", "ParametricSoftplus", "Scale", "ScaledTanh"}
 EXPERIMENTAL |= {"MemcpyFromHost", "MemcpyToHost", "SimplifiedLayerNormalization"}
 #: OpenVINO reads them from files; its Python package has no function that makes one (its operation specifications).
@@ -181,8 +181,8 @@ def test_operators_of_the_table_exist(case: Case) -> None:
 
 
 def _unknown(names: set[str], format_name: str) -> set[str]:
-    """Those without a domain of their own that are not in ONNX's schemas, in the enumeration of the current TensorFlow Lite, or, of OpenVINO's, which
-    has neither, that no function of an operator set makes."""
+    """Those without a domain of their own that are not in ONNX's schemas, in the enumeration of the current TensorFlow
+    Lite, or, of OpenVINO's, which has neither, that no function of an operator set makes."""
     names = {name for name in names if "." not in name}
     if format_name == "onnx":
         return names - {schema.name for schema in onnx.defs.get_all_schemas_with_history()} - EXPERIMENTAL

@@ -215,9 +215,10 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         message = f"{flags.model} is no compiled file, so that --compiled-from means nothing"
         raise InputError(message, remedy="leave it out", code="usage")
     steps = [] if compiled else steps_to_judged(profile, precision, given, question.steps)
+    batches: tuple[str, ...] = ()
     if ".py:" not in flags.model:
         declared = [text.rpartition("=")[0] for text in flags.shape]
-        check_sizes(profile, Path(flags.model), given, declared, question.steps)
+        batches = check_sizes(profile, Path(flags.model), given, declared, question.steps)
     path, way = _convert(question, steps, profiles, out) if steps else (None, Way())
     with Jobs() as jobs:
         if path is None:
@@ -238,7 +239,8 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         further = Further()
         if not compiled:
             further, placement = propose(jobs, question, judgement.placement, given, start)
-            judgement = replace(judgement, placement=placement)
+            notes = tuple(f"the free batch of `{name}` is taken as 1; --shape says another" for name in batches)
+            judgement = replace(judgement, placement=replace(placement, notes=(*placement.notes, *notes)))
     latency = None if compiled else estimate(graph, profile, judgement.placement, precision=precision)
     return Checked(
         flags.model,

@@ -82,9 +82,12 @@ def steps_to_judged(profile: Profile, precision: str, given: str, named: Sequenc
     return _with_route_options(profile, precision, taken)
 
 
-def check_sizes(profile: Profile, model: Path, given: str, declared: Sequence[str], named: Sequence[Written]) -> None:
-    """Refuse a model whose file leaves sizes free (besides a batch) that nobody says: not ``declared``, the inputs that
-    ``--shape`` names (an empty name is the only input's), and not by the step onnx_fix_shapes among the ``named``.
+def check_sizes(
+    profile: Profile, model: Path, given: str, declared: Sequence[str], named: Sequence[Written]
+) -> tuple[str, ...]:
+    """The inputs whose free first size is taken as a batch of 1, since nobody says it. Refuse a model whose file leaves
+    other sizes free that nobody says: not ``declared``, the inputs that ``--shape`` names (an empty name is the only
+    input's), and not by the step onnx_fix_shapes among the ``named``.
 
     Raises:
         ExcludedError: the device takes fixed sizes only.
@@ -92,12 +95,16 @@ def check_sizes(profile: Profile, model: Path, given: str, declared: Sequence[st
     """
     header = FORMATS.get(given).read_header(model)
     told = set(header.inputs) if "" in declared else set(declared)
-    for options in (written[FIX] for written in named if FIX in written):
+    fixing = [written[FIX] for written in named if FIX in written]
+    for options in fixing:
         shapes = options.get("shapes")
         told |= set(shapes) if isinstance(shapes, dict) else set()
     free = find_free(header, told)
     if free:
         raise refuse_in_check(profile, str(model), header, free)
+    if any(options.get("batch") is not None for options in fixing):
+        return ()
+    return tuple(name for name, sizes in header.inputs.items() if sizes[:1] == (None,) and name not in told)
 
 
 def remedy_steps(placement: Placement, taken: Iterable[Written] = ()) -> list[Written]:

@@ -178,7 +178,11 @@ def test_a_free_batch_alone_is_a_batch_of_one(edgekit_command: Command, folder: 
     for more in ((), ("--step", "onnx_fix_shapes")):
         done = edgekit_command("check", "batch.onnx", "--target", "ncs2", "--json", *more, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert sum(operator["macs"] for operator in json.loads(done.stdout)["operators"]) == 14 * 14 * 5 * 27
+        found = json.loads(done.stdout)
+        assert sum(operator["macs"] for operator in found["operators"]) == 14 * 14 * 5 * 27
+        assert any("the free batch of `image` is taken as 1" in note for note in found["notes"])
+    said = edgekit_command("check", "batch.onnx", "--target", "ncs2", "--shape", SIZES, cwd=tmp_path).stdout
+    assert "free batch" not in said
 
 
 def test_run_with_the_step(folder: Path, edgekit_command: Command, tmp_path: Path) -> None:

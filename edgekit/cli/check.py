@@ -205,7 +205,7 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
     from edgekit.cli.model_flags import parse_shapes
     from edgekit.devices.judge import judge_graph
     from edgekit.devices.latency import estimate
-    from edgekit.planning.checking import check_sizes, is_compiled_for, steps_to_judged
+    from edgekit.planning.checking import is_compiled_for, steps_to_judged
 
     flags, profile, precision = question.flags, question.profile, question.precision
     assert flags.model is not None
@@ -215,10 +215,7 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         message = f"{flags.model} is no compiled file, so that --compiled-from means nothing"
         raise InputError(message, remedy="leave it out", code="usage")
     steps = [] if compiled else steps_to_judged(profile, precision, given, question.steps)
-    batches: tuple[str, ...] = ()
-    if ".py:" not in flags.model:
-        declared = [text.rpartition("=")[0] for text in flags.shape]
-        batches = check_sizes(profile, Path(flags.model), given, declared, question.steps)
+    notes = _check_sizes(question, given)
     path, way = _convert(question, steps, profiles, out) if steps else (None, Way())
     with Jobs() as jobs:
         if path is None:
@@ -239,7 +236,6 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         further = Further()
         if not compiled:
             further, placement = propose(jobs, question, judgement.placement, given, start)
-            notes = tuple(f"the free batch of `{name}` is taken as 1; --shape says another" for name in batches)
             judgement = replace(judgement, placement=replace(placement, notes=(*placement.notes, *notes)))
     latency = None if compiled else estimate(graph, profile, judgement.placement, precision=precision)
     return Checked(
@@ -255,6 +251,20 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         tail=None if artifact.tail is None else artifact.tail.path,
         asked=asking.asked,
     )
+
+
+def _check_sizes(question: Question, given: str) -> tuple[str, ...]:
+    """Refuse free sizes that nobody says (``checking.check_sizes``); a note for each free batch, which is 1 then."""
+    from edgekit.planning.checking import check_sizes
+    from edgekit.recipe.paths import split_factory
+
+    flags = question.flags
+    file, factory = split_factory(str(flags.model))
+    if factory is not None:
+        return ()
+    declared = [text.rpartition("=")[0] for text in flags.shape]
+    batches = check_sizes(question.profile, Path(file), given, declared, question.steps)
+    return tuple(f"the free batch of `{name}` is taken as 1; --shape says another" for name in batches)
 
 
 def _judge_compiled(jobs: Jobs, question: Question, graph: Graph) -> Judgement:

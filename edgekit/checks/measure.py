@@ -132,7 +132,11 @@ def measure(
         _add_score(records, judge, seen, decision, labels)
     comparer.flush()
     records.save(out, decides=decides)
-    return _summarize(records, known.scores, judge, samples, walk, decides, simulated, seed, started)
+    found = _summarize(records, known.scores, judge, samples, walk, decides, simulated, seed, started)
+    compared = zip(known.columns, records.columns, strict=True)
+    return dataclasses.replace(
+        found, selected_from=tuple(column["name"] for column, held in compared if held and column["entry"])
+    )
 
 
 def _chance(task: Task, labels: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 Interval = tuple[float, float]
 
 #: Of what a measurement says: it enters its key, so that one which an older edgekit kept is taken anew.
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Measurement:
     ``data`` is ``evaluate`` or ``synthetic``. ``simulated``: not taken in the device's own runtime. ``metric``,
     ``value``, ``interval`` and the drops are None without labels; ``agreement`` where the task has no decision; all
     comparisons are None for the source model itself. ``nonfinite`` counts samples with NaN or infinity in an output.
-    ``share`` says that ``value`` is a share (0..1), to be read as per cent; the task knows.
+    ``share`` says that ``value`` is a share (0..1), to be read as per cent; the task knows. ``selected_from`` names the
+    tensors that were compared in the place of outputs behind a selection (NMS, TopK), as the source model calls them.
     """
 
     metric: str | None
@@ -46,6 +47,7 @@ class Measurement:
     seconds: float
     nonfinite: int = 0
     share: bool = False
+    selected_from: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -57,7 +59,15 @@ class Measurement:
             name: None if data[name] is None else (data[name][0], data[name][1])
             for name in ("interval", "drop_points_interval", "agreement_interval")
         }
-        return Measurement(**{**data, **pairs, "latency_ms": None if latency is None else Latency(**latency)})
+        selected_from = tuple(data.get("selected_from", ()))
+        return Measurement(
+            **{
+                **data,
+                **pairs,
+                "latency_ms": None if latency is None else Latency(**latency),
+                "selected_from": selected_from,
+            }
+        )
 
 
 @dataclass(frozen=True)

@@ -275,6 +275,7 @@ def evaluation(model: str, artifact: Artifact, found: Measurement, target: str |
                 "agreement",
                 "agreement_interval",
                 "sqnr_db",
+                "selected_from",
                 "runtime",
                 "simulated",
             )
@@ -307,7 +308,8 @@ def evaluation_text(
     if compared:
         rows.append(("drop in points", figures.points(found.drop_points, found.drop_points_interval)))
         rows.append(("agreement", figures.share(found.agreement)))
-        rows.append(("SQNR", figures.decibels(found.sqnr_db)))
+        of = f" (of what is selected from: {', '.join(found.selected_from)})" if found.selected_from else ""
+        rows.append(("SQNR", figures.decibels(found.sqnr_db) + of))
     if found.latency_ms is not None:
         latency = found.latency_ms
         rows.append(("latency here", f"{latency.median:.3g} ms (10 %: {latency.p10:.3g}, 90 %: {latency.p90:.3g})"))

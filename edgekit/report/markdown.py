@@ -7,7 +7,15 @@ from typing import Any
 
 from edgekit.report import figures
 from edgekit.report.failures import count_outputs, explain_unmeasured, find_failures
-from edgekit.report.terminal import SIMULATED, has_simulated, latency_estimates, placements, table_rows
+from edgekit.report.terminal import (
+    SELECTED,
+    SIMULATED,
+    has_selected,
+    has_simulated,
+    latency_estimates,
+    placements,
+    table_rows,
+)
 
 NOT_MEASURED = dict.fromkeys(("drop_points", "drop_points_interval", "agreement", "sqnr_db"))
 
@@ -20,6 +28,8 @@ def render(report: dict[str, Any], folder: Path, recipe: str | None = None) -> s
     parts.append(_table(table_rows(report)))
     if has_simulated(report):
         parts.append(SIMULATED)
+    if has_selected(report):
+        parts.append(SELECTED)
     told = [f"- {_escape(text)}; `{command}` tells why" for text, command in placements(report, folder)]
     told += [f"- {_escape(line)}" for line in latency_estimates(report)]
     if told:

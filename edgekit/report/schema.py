@@ -53,6 +53,7 @@ MEASUREMENT = _record(
     seconds=NUMBER,
     share={"type": "boolean"},
 )
+MEASUREMENT["properties"]["selected_from"] = {"type": "array", "items": TEXT}
 VERDICT = _record(
     gate=TEXT,
     limit=NUMBER,

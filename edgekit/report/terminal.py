@@ -10,6 +10,7 @@ from edgekit.report import figures
 from edgekit.report.failures import count_outputs, explain_unmeasured, find_failures
 
 SIMULATED = "simulated: measured here, not in the device's own runtime"
+SELECTED = "SQNR: of what the model selects from at its end (NMS, TopK), whose results have no fixed size or order"
 COLOURS = {"pass": "32", "fail": "31", "not measured": "33"}
 
 
@@ -18,6 +19,8 @@ def render(report: dict[str, Any], folder: Path, *, recipe: str | None = None, c
     parts = [outputs_table(report, colour=colour)]
     if has_simulated(report):
         parts[0] += f"\n{SIMULATED}"
+    if has_selected(report):
+        parts[0] += f"\n{SELECTED}"
     placed = [f"{text}; {command} tells why" for text, command in placements(report, folder)]
     if told := [*placed, *latency_estimates(report)]:
         parts.append("\n".join(told))
@@ -102,6 +105,11 @@ def table_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
             )
         )
     return rows
+
+
+def has_selected(report: dict[str, Any]) -> bool:
+    """Whether a figure is of what a model selects from."""
+    return any((output["measurement"] or {}).get("selected_from") for output in report["outputs"])
 
 
 def has_simulated(report: dict[str, Any]) -> bool:

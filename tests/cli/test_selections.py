@@ -205,6 +205,7 @@ def test_every_step_has_figures(coral: dict[str, Any], made: Made) -> None:
         assert measurement["sqnr_db"] > 60 and measurement["agreement"] == 1.0, name
         assert [verdict["result"] for verdict in nodes[name]["verdicts"]] == ["pass"]
     assert coral["source"]["measurement"]["samples"] == PICTURES
+    assert "SQNR: of what the model selects from" in (made.folder / "coral" / "summary.md").read_text()
 
 
 def test_figures_of_the_finished_file(coral: dict[str, Any], made: Made) -> None:
@@ -233,6 +234,8 @@ def test_compare_and_eval_of_the_finished_file(coral: dict[str, Any], made: Made
     found = json.loads(edgekit_command("compare", made.folder / "lists.onnx", file, *data).stdout)
     for figure in ("sqnr_db", "agreement"):
         assert found[figure] == pytest.approx(output["measurement"][figure], abs=1e-6)
+    assert len(output["measurement"]["selected_from"]) == 2
+    assert found["b"]["selected_from"] == output["measurement"]["selected_from"]
     told = {each["name"]: each for each in found["outputs"]}
     assert all(told[name]["sqnr_db"] is None for name in ("boxes", "scores", "labels"))
     entries = [each for each in found["outputs"] if each.get("selected_from")]

@@ -8,7 +8,7 @@ too few figures, or a model of which part would run nowhere, gets no estimate.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import floor, log10, prod
 from pathlib import Path
@@ -45,11 +45,22 @@ _DATA_DEPENDENT = frozenset(
 )
 #: Products of two computed matrices (attention): none of the published models has one, so their figures tell nothing.
 _PRODUCTS = frozenset({"BATCH_MATMUL", "FULLY_CONNECTED", "MatMul", "Gemm"})
+#: The layers that the published models have (benchmarks/published_models.py), in the words of both formats.
+_SHOWN = frozenset(
+    {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN"}
+    | {"ADD", "MUL", "CONCATENATION", "SPLIT", "PAD", "SPACE_TO_DEPTH", "RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"}
+    | {"Conv", "ConvTranspose", "Gemm", "MatMul", "AveragePool", "GlobalAveragePool", "MaxPool", "ReduceMean", "Pad"}
+    | {"Add", "Mul", "Concat", "Split", "Slice", "SpaceToDepth", "Resize", "BatchNormalization"}
+    | {"SOFTMAX", "Softmax"}
+)
 #: Beyond so many times the slowest published model the error is that of the worst of them; from the second factor on,
 #: and below half of the fastest, there is no estimate.
 _SLOW, _TOO_SLOW, _TOO_FAST = 2, 10, 0.5
 #: The share of the time that operators on the CPU may take of which the published models have none.
 _LITTLE = 0.1
+#: The same of the device itself: more than that, and the model is of another kind (attention, written with products and
+#: sums of whole tensors), of which the published times tell nothing.
+_UNLIKE = 0.25
 
 
 @dataclass(frozen=True)
@@ -114,8 +125,8 @@ def estimate(
 
     None where that cannot be told: too few published figures of the device; a graph in integers where the figures are
     of floating point; sizes that are not known; operators that run nowhere, or on a CPU whose rates are not known, or
-    of a kind whose time does not follow from sizes; attention, which no published model has; a time far beyond the
-    published ones.
+    of a kind whose time does not follow from sizes; attention and other layers which no published model has; a time far
+    beyond the published ones.
     """
     precision = precision or profile.default_precision
     rates = load_rates().get(profile.name, {}).get(precision)
@@ -128,6 +139,8 @@ def estimate(
         return None
     on_device, on_host = here
     on_host = [operator for operator in on_host if is_layer(graph, operator)]
+    if _share_unlike(graph, on_device, rates) > _UNLIKE:
+        return None
     ms = _time(graph, on_device, streamed_bytes(graph, placement, rates.cache_bytes), rates)
     if ms is None or not on_host:
         return None if ms is None else _conclude(ms, [rates])
@@ -255,6 +268,14 @@ def _time(graph: Graph, operators: Sequence[Operator], streamed: int, rates: Rat
     if features["depthwise_macs"] and not rates.depthwise:
         return None
     return sum(rate * features[name] / unit_of(name) for name, rate in rates.ms.items())
+
+
+def _share_unlike(graph: Graph, operators: Sequence[Operator], rates: Rates) -> float:
+    """Which share of the time goes to layers of types that no published model has; 0 where no time is known."""
+    by_work = replace(rates, ms={name: rate for name, rate in rates.ms.items() if name != "inference"})
+    unlike = [one for one in operators if one.type not in _SHOWN and is_layer(graph, one)]
+    whole, part = (_time(graph, group, 0, by_work) for group in (operators, unlike))
+    return part / whole if part and whole else 0.0
 
 
 def _constants(graph: Graph) -> frozenset[int]:

@@ -13,7 +13,7 @@ import pytest
 
 from edgekit.devices import load_profiles
 from edgekit.devices.assume import assume_quantized
-from edgekit.devices.latency import Estimate, estimate, load_rates, measure
+from edgekit.devices.latency import _SHOWN, Estimate, estimate, is_layer, load_rates, measure
 from edgekit.devices.placement import Placed, Placement, Violation
 from edgekit.graph import Graph, Operator, TensorInfo
 
@@ -258,6 +258,25 @@ def test_no_estimate_for_attention_which_no_published_model_has(benchmarks: Modu
         product = Operator(len(graph.operators), "BATCH_MATMUL", (first, first + 1), (first + 2,), macs=64**3)
         more = replace(graph, tensors=(*graph.tensors, *new), operators=(*graph.operators, product))
         assert (estimate(more, profile) is not None) == constant
+
+
+def test_no_estimate_where_much_of_the_time_goes_to_layers_that_no_published_model_has(benchmarks: ModuleType) -> None:
+    graph, profile = benchmarks.build("mobilenet_v2"), load_profiles()["coral"]
+
+    def with_sums(count: int) -> Graph:
+        last = len(graph.tensors)
+        pictures = [TensorInfo(f"p{place}", (1, 56, 56, 64), "float32") for place in range(2 * count)]
+        added = [Operator(len(graph.operators) + n, "SUM", (last + 2 * n,), (last + 2 * n + 1,)) for n in range(count)]
+        return replace(graph, tensors=(*graph.tensors, *pictures), operators=(*graph.operators, *added))
+
+    assert estimate(with_sums(2), profile) is not None
+    assert estimate(with_sums(60), profile) is None
+
+
+def test_published_models_have_the_layers_that_an_estimate_rests_on(benchmarks: ModuleType) -> None:
+    for name in PUBLISHED:
+        graph = benchmarks.build(name)
+        assert {one.type for one in graph.operators if is_layer(graph, one)} <= _SHOWN, name
 
 
 def test_beyond_the_published_times_the_error_is_the_worst(benchmarks: ModuleType) -> None:

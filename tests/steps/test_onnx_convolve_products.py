@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from ..onnx_models import apply, check_equal, node, numbers, operators, save
+from ..onnx_models import apply, check_equal, integers, node, numbers, operators, save
 
 CONVOLVED = ["Reshape", "Transpose", "Conv", "Transpose", "Reshape"]
 
@@ -56,3 +57,45 @@ def test_what_stays(tmp_path: Path) -> None:
     assert operators(apply("onnx_convolve_products", source, tmp_path / "free")) == ["MatMul"]
     source = save(tmp_path / "kept.onnx", [node("MatMul", "x", "w", "y")], (1, 4, 6), w=numbers(6, 3))
     assert operators(apply("onnx_convolve_products", source, tmp_path / "kept", keep=("MatMul_y",))) == ["MatMul"]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    shape=st.sampled_from([(5, 6), (1, 5, 6)]),
+    between=st.lists(st.sampled_from(["Relu", "Erf", "number", "rows", "square", "split", "slice"]), max_size=5),
+    read_too=st.booleans(),
+)
+def test_what_stands_between(shape: tuple[int, ...], between: list[str], read_too: bool, tmp_path: Path) -> None:
+    """Number by number on the picture of the tokens, up to what needs their rows."""
+    constants = {"w": numbers(6, 8), "n": numbers(1), "r": numbers(5, 8), "f": integers(1), "l": integers(5)}
+    constants |= {"e": integers(len(shape) - 1)}
+    nodes, name, width = [node("MatMul", "x", "w", "m")], "m", 8
+    for place, what in enumerate(between):
+        made = f"t{place}"
+        if what in ("split", "slice"):
+            if width != 8:
+                continue
+            width = 4
+            ends = {"split": [f"{made}a", made], "slice": [made]}[what]
+            cut = helper.make_node("Split", [name], ends, name=made, axis=-1)
+            nodes.append(cut if what == "split" else node("Slice", name, "f", "l", "e", made))
+        elif what == "rows" and width == 8:
+            nodes.append(node("Add", name, "r", made))
+        else:
+            given = {"number": ("Mul", name, "n"), "square": ("Mul", name, name), "Erf": ("Erf", name)}
+            nodes.append(node(*given.get(what, ("Relu", name)), made))
+        name = made
+    nodes.append(node("MatMul", name, "v", "p"))
+    constants["v"] = numbers(width, 6)
+    nodes.append(node("Add", "p", "p" if not read_too else "q", "y"))
+    if read_too:
+        constants["u"] = numbers(width, 6)
+        nodes.insert(-1, node("MatMul", name, "u", "q"))
+    used = {key: array for key, array in constants.items() if any(key in each.input for each in nodes)}
+    source = save(tmp_path / "source.onnx", nodes, shape, **used)
+    made_model = apply("onnx_convolve_products", source, tmp_path / "made")
+    check_equal(source, made_model, shape)
+    if "rows" not in between:
+        graph = onnx.shape_inference.infer_shapes(onnx.load(made_model.path)).graph
+        sizes = {value.name: len(value.type.tensor_type.shape.dim) for value in graph.value_info}
+        assert all(sizes[each.output[0]] == 4 for each in graph.node if each.op_type in ("Relu", "Erf", "Mul"))

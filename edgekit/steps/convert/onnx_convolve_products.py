@@ -1,7 +1,8 @@
 """onnx -> onnx: products of many rows with constant weights (the linear layers of tokens) as 1 x 1 convolutions.
 
 Accelerators that take a fully connected layer of one row only take a convolution over a picture of one column, whose
-rows are the tokens. Products of one row, and of two computed tensors, stay.
+rows are the tokens. Products of one row, and of two computed tensors, stay; activations between two of them work on the
+picture.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from pydantic import Field
 
 from edgekit.steps import StepOptions
 from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, count_notes, replace_nodes, rewriting_step
+from edgekit.steps.convert.onnx_token_rows import keep_rows
 
 
 class Options(StepOptions):
     keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
 
 
-@rewriting_step("onnx_convolve_products", version=2, options=Options, exact=True)
+@rewriting_step("onnx_convolve_products", version=3, options=Options, exact=True)
 def onnx_convolve_products(model: Any, options: Options) -> tuple[str, ...]:
     """Write linear layers over many tokens as 1 x 1 convolutions."""
 
@@ -28,6 +30,8 @@ def onnx_convolve_products(model: Any, options: Options) -> tuple[str, ...]:
         return None if node.name in options.keep else _convolve(node, scope)
 
     replaced = replace_nodes(model, {"MatMul": rule, "Gemm": rule})
+    if replaced:
+        keep_rows(model)
     return count_notes(replaced, "by 1 x 1 convolutions")
 
 

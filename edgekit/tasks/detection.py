@@ -61,8 +61,8 @@ class Detection(Task):
                 f"[.., detections], or one output of rows [.., detections, {len(self.options.columns)}]; "
                 f"the model has {listed}",
                 where="task",
-                remedy="name them: `task: {name: detection, boxes: NAME, scores: NAME, classes: NAME}`, or `rows: NAME` "
-                "alone",
+                remedy="name them: `task: {name: detection, boxes: NAME, scores: NAME, classes: NAME}`, or with "
+                "`rows: NAME`",
                 code="outputs_do_not_fit",
             )
 

@@ -97,7 +97,7 @@ def test_it_is_described_but_not_run(shared_data: Callable[[str], Path]):
 
 def test_inspect_shows_what_is_inside(shared_data: Callable[[str], Path], edgekit_command: Callable[..., object]):
     result = edgekit_command("inspect", shared_data(COMPILED))
-    for text in ("PARAMETER_CACHING", "EXECUTION_ONLY", "cached_parameter_bytes", "74752", "DEQUANTIZE"):
+    for text in ("PARAMETER_CACHING on beagle (74,752 B", "EXECUTION_ONLY", "kept on the chip", "DEQUANTIZE"):
         assert text in result.stdout  # type: ignore[attr-defined]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from edgekit.artifact import IO, Artifact, Tensor, hash_files
-from edgekit.devices.rules.edgetpu_table import load_table
 from edgekit.errors import InputError, UnknownName
 from edgekit.formats import FORMATS, Declared
 from edgekit.formats.matching import synthetic_samples
@@ -432,24 +430,3 @@ def test_the_mapped_share_rises(
     shares = [mapped_on_coral(made) for made in to_tflite(paths, tmp_path)]
     assert max(shares[::2]) < 1, "each of them is cut off as it is"
     assert shares[1::2] == [1.0] * len(REMEDIES)
-
-
-def test_remedies_name_steps_that_exist() -> None:
-    """What the Edge TPU's rules tell people to add."""
-    told = repr(load_table().remedies)
-    named = set(re.findall(r"\bonnx_[a-z0-9_]+", told))
-    assert named == {
-        "onnx_approximate_activations",
-        "onnx_convolve_products",
-        "onnx_convolve_shuffles",
-        "onnx_cut_tail",
-        "onnx_fix_shapes",
-        "onnx_lower_rank",
-        "onnx_pool_means",
-        "onnx_replace_activations",
-        "onnx_rewrite_resizes",
-        "onnx_simplify",
-        "onnx_split_large",
-        "onnx_widen_1d",
-    }
-    assert named <= set(STEPS.names())

@@ -46,8 +46,10 @@ def make_feed(io: IO, samples: SampleSequence) -> Callable[[int], dict[str, np.n
 
 def _picture_reader(tensor: Tensor, column: Column) -> Read | None:
     """Reads one input from stored 8-bit pictures; None where the general way has to be gone."""
-    order = _order_of_axes(tensor, column.layout)
-    if not column.picture or column.rows.dtype != np.uint8 or order not in (_INTERLEAVED, _PLANAR):
+    if not column.picture or column.rows.dtype != np.uint8:
+        return None
+    order = _order_of_axes(tensor, column.layout)  # of four axes, as only what is no picture has more
+    if order not in (_INTERLEAVED, _PLANAR):
         return None
     rows, tail, planar = column.rows, column.tail, order == _PLANAR
     if tensor.quantization is None:

@@ -72,3 +72,18 @@ def test_what_no_table_holds_is_computed(tmp_path: Path, quantization: Quantizat
     samples = store(tmp_path, ONE_MEAN, "NCHW", stored)
     io = IO((Tensor("own", "image", (1, 3, 5, 7), "int8", None, quantization, "NCHW"),), ())
     np.testing.assert_array_equal(make_feed(io, samples)(2)["own"], feed(io, samples[2])["own"])
+
+
+@pytest.mark.parametrize("permutation", [None, (0, 2, 3, 4, 1)])
+def test_of_five_axes(tmp_path: Path, permutation: tuple[int, ...] | None) -> None:
+    """A volume or video (N, C, D, H, W) of a TFLite file, whose converter moved the channels last."""
+    values = np.random.default_rng(1).normal(size=(2, 3, 4, 5, 6)).astype("float32")
+    with RowWriter(tmp_path / "image.npy", 2) as rows:
+        for volume in values:
+            rows.append(volume)
+    entry = {"name": "image", "file": "image.npy", "dtype": "float32", "layout": None, "picture": False, "tail": []}
+    index = {"ids": list("ab"), "class_names": None, "named": False, "sha256": "", "labels": None, "samples": 2}
+    (tmp_path / "index.json").write_text(json.dumps({**index, "inputs": [entry]}))
+    expected = values[1][None] if permutation is None else np.moveaxis(values[1][None], 1, -1)
+    io = IO((Tensor("own", "image", expected.shape, "float32", permutation),), ())
+    np.testing.assert_array_equal(make_feed(io, StoredSamples(tmp_path))(1)["own"], expected)

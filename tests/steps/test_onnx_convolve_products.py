@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper
@@ -99,3 +100,38 @@ def test_what_stands_between(shape: tuple[int, ...], between: list[str], read_to
         graph = onnx.shape_inference.infer_shapes(onnx.load(made_model.path)).graph
         sizes = {value.name: len(value.type.tensor_type.shape.dim) for value in graph.value_info}
         assert all(sizes[each.output[0]] == 4 for each in graph.node if each.op_type in ("Relu", "Erf", "Mul"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes"),
+    [((12, 16), (0, 2, -1)), ((2, 6, 16), (0, 0, 2, 16)), ((2, 6, 16), (0, -1, 8)), ((2, 6, 16), (-1, 2))],
+)
+@pytest.mark.parametrize("computed", [False, True])
+def test_a_reshape_behind_that_copies_sizes(
+    shape: tuple[int, ...], sizes: tuple[int, ...], computed: bool, tmp_path: Path
+) -> None:
+    """A size of 0 is that of the rows, not of the picture."""
+    wanted = [node("Abs", "sizes", "wanted")] if computed and min(sizes) >= 0 else []
+    nodes = [node("MatMul", "x", "w", "m"), node("Relu", "m", "r"), *wanted]
+    nodes += [node("Reshape", "r", "wanted" if wanted else "sizes", "s"), node("Softmax", "s", "y", axis=-1)]
+    source = save(tmp_path / "source.onnx", nodes, shape, w=numbers(16, 32), sizes=integers(*sizes))
+    made = apply("onnx_convolve_products", source, tmp_path / "made")
+    assert "MatMul" not in operators(made)
+    check_equal(source, made, shape)
+
+
+def test_a_reshape_behind_whose_sizes_are_free(tmp_path: Path) -> None:
+    """One of two sizes that are not known: the activation stays behind the rows."""
+    nodes = [node("MatMul", "x", "w", "m"), node("Relu", "m", "r"), node("Cast", "x", "c", to=7)]
+    nodes += [
+        node("ReduceMax", "c", "t", keepdims=0),
+        node("Mul", "t", "none", "z"),
+        node("Add", "z", "sizes", "wanted"),
+    ]
+    nodes += [node("Reshape", "r", "wanted", "y")]
+    constants = {"w": numbers(16, 32), "none": integers(0), "sizes": integers(0, 4, 8)}
+    source = save(tmp_path / "source.onnx", nodes, (12, 16), **constants)
+    made = apply("onnx_convolve_products", source, tmp_path / "made")
+    assert "Conv" in operators(made)
+    assert onnx.load(made.path).graph.node[-1].input[1] == "wanted"
+    check_equal(source, made, (12, 16))

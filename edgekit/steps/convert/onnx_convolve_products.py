@@ -22,7 +22,7 @@ class Options(StepOptions):
     keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
 
 
-@rewriting_step("onnx_convolve_products", version=3, options=Options, exact=True)
+@rewriting_step("onnx_convolve_products", version=4, options=Options, exact=True)
 def onnx_convolve_products(model: Any, options: Options) -> tuple[str, ...]:
     """Write linear layers over many tokens as 1 x 1 convolutions."""
 

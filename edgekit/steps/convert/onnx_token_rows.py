@@ -38,6 +38,7 @@ def keep_rows(model: Any) -> None:
             del inside[name]
     if inside:
         for node in inside.values():
+            _write_out_sizes(node, scope)
             _move(node, scope, pictures)
         _forget(model, {name for node in inside.values() for name in node.output})
         put_nodes(model, list(model.graph.node), scope)
@@ -47,11 +48,28 @@ def keep_rows(model: Any) -> None:
 def _stands_between(node: Any, scope: Scope, inside: Collection[str]) -> bool:
     """Whether it reads what was reshaped, and reshapes read it, but for others that are ``inside``."""
     makers = [scope.producers.get(name) for name in node.input if name and name not in scope.constants]
-    readers = [reader for name in node.output for reader in scope.readers.get(name, ())]
-    near = [*makers, *readers]
-    return bool(readers) and all(
-        one is not None and (one.op_type == "Reshape" or one.output[0] in inside) for one in near
+    readers = [(name, reader) for name in node.output for reader in scope.readers.get(name, ())]
+    return (
+        bool(readers)
+        and all(maker is not None and (maker.op_type == "Reshape" or maker.output[0] in inside) for maker in makers)
+        and all(reader.output[0] in inside or _is_end(reader, name, scope) for name, reader in readers)
     )
+
+
+def _is_end(node: Any, name: str, scope: Scope) -> bool:
+    """Whether it only reshapes ``name``, to sizes that can be written out: all known but for one at most."""
+    sizes = scope.shape(node.output[0])
+    if node.op_type != "Reshape" or node.domain not in ("", "ai.onnx") or sizes is None or 0 in sizes:
+        return False
+    return sizes.count(None) <= 1 and len(node.input) == 2 and node.input[0] == name != node.input[1]
+
+
+def _write_out_sizes(node: Any, scope: Scope) -> None:
+    """Let the reshapes that read a node say their sizes in numbers: a 0 would copy an axis of the picture."""
+    for reader in [reader for name in node.output for reader in scope.readers.get(name, ())]:
+        if reader.op_type == "Reshape":
+            sizes = [-1 if size is None else size for size in scope.shape(reader.output[0]) or ()]
+            reader.input[1] = scope.constant(np.array(sizes, np.int64), f"{reader.output[0]}_sizes")
 
 
 def _is_rows(scope: Scope, node: Any) -> bool:
@@ -75,7 +93,8 @@ def _is_by_number(scope: Scope, node: Any, pictures: dict[str, str]) -> bool:
         return int(attribute_of(node, "axis", 0)) in (-1, len(shape) - 1)
     if node.op_type == "Slice":
         axes = scope.constants.get(node.input[3]) if len(node.input) > 3 else None
-        return axes is not None and len(computed) == 1 and axes.reshape(-1).tolist() in ([-1], [len(shape) - 1])
+        only = computed == [node.input[0]]
+        return axes is not None and only and axes.reshape(-1).tolist() in ([-1], [len(shape) - 1])
     return node.op_type in (*ACTIVATIONS, *_ARITHMETIC) and all(array.size == 1 for array in stored)
 
 

@@ -62,14 +62,25 @@ class Further:
 
 def propose(jobs: Jobs, question: Question, placement: Placement, given: str, way: Way) -> tuple[Further, Placement]:
     """The command with the steps that are named by remedies, not taken yet, and that change the model when they are
-    tried on the file that they would get; and the placement with the other remedies marked."""
-    from edgekit.planning.checking import applicable, in_order, mark_remedies, remedy_steps
+    tried on the file that they would get; and the placement, in which the next remedy stands for one whose steps cannot
+    help, and those are marked that have none."""
+    from edgekit.planning.checking import applicable, in_order, mark_remedies, pass_over, remedy_steps
 
     taken: list[Written] = [*question.steps]
     taken += [{name: {}} for name in way.steps]
-    named = applicable(remedy_steps(placement, taken), question.profile, question.precision, given)
-    changing = [written for written in named if _changes(jobs, question, written, given, way)]
-    idle = [written for written in named if written not in changing]
+    placement = pass_over(placement, taken, ())
+    tried: list[Written] = []
+    idle: list[Written] = []
+    while True:
+        named = applicable(remedy_steps(placement, taken), question.profile, question.precision, given)
+        untried = [written for written in named if written not in tried]
+        tried += untried
+        idle += [written for written in untried if not _changes(jobs, question, written, given, way)]
+        following = pass_over(placement, taken, idle)
+        if following == placement:
+            break
+        placement = following
+    changing = [written for written in named if written not in idle]
     command = _command(question, in_order(changing)) if changing else None
     return Further(command, tuple(map(step_text, idle))), mark_remedies(placement, taken, idle)
 

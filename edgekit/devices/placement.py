@@ -18,7 +18,8 @@ Cause = Literal["mapped", "rejected", "downstream", "host", "unknown"]
 @dataclass(frozen=True)
 class Placed:
     """One operator's place. ``index`` is that of ``Graph.operators``; ``status`` is in the compiler's own words where
-    it has any; ``reason`` says why in ours, ``remedy`` what to do about it (both None for a mapped operator)."""
+    it has any; ``reason`` says why in ours, ``remedy`` what to do about it (both None for a mapped operator),
+    ``alternatives`` what else, should that not help, the best first."""
 
     index: int
     type: str
@@ -30,16 +31,19 @@ class Placed:
     remedy: str | None = None
     macs: int = 0
     params: int = 0
+    alternatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Violation:
-    """Something that keeps the whole model off the device: ``rule`` is a stable word, ``source`` that of the fact."""
+    """Something that keeps the whole model off the device: ``rule`` is a stable word, ``source`` that of the fact;
+    ``alternatives`` are other remedies, should the first not help."""
 
     rule: str
     message: str
     remedy: str | None = None
     source: str | None = None
+    alternatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

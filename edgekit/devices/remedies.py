@@ -6,7 +6,8 @@
       - no step writes it in operators that map
     MUL/larger_side: "write it as a matrix product"
 
-``when`` are limits (``edgekit/devices/limits``) that the operator keeps; the first remedy of a list that holds counts.
+``when`` are limits (``edgekit/devices/limits``) that the operator keeps; the first remedy of a list that holds counts,
+and the next one where its step is found to change nothing.
 """
 
 from __future__ import annotations
@@ -49,10 +50,16 @@ def read_remedies(table: str, stored: Mapping[str, Any]) -> dict[str, tuple[Reme
     return {str(cause): tuple(_read(table, cause, one) for one in _listed(told)) for cause, told in stored.items()}
 
 
-def choose(remedies: Remedies, causes: Iterable[str], view: View, operator: Operator) -> str | None:
-    """The first remedy that holds for the operator, those of the first cause before those of the next."""
-    found = (one for cause in causes for one in remedies.get(cause, ()) if one.holds(view, operator))
-    return next((one.text for one in found), None)
+def choose(remedies: Remedies, causes: Iterable[str], view: View, operator: Operator) -> tuple[str, ...]:
+    """The remedies that hold for the operator, those of the first cause before those of the next, up to the first that
+    names no step: whoever has tried the one turns to the next."""
+    found: list[str] = []
+    for one in (one for cause in causes for one in remedies.get(cause, ())):
+        if one.text not in found and one.holds(view, operator):
+            found.append(one.text)
+            if one.step is None:
+                break
+    return tuple(found)
 
 
 def _listed(told: Any) -> list[Any]:

@@ -130,6 +130,25 @@ def _named_in(text: str | None) -> list[tuple[str, dict[str, Any]]]:
     return found
 
 
+def pass_over(placement: Placement, taken: Iterable[Written], idle: Iterable[Written]) -> Placement:
+    """The placement, in which the next remedy stands for one that names nothing but steps which cannot help any more:
+    those that were ``taken`` and left the operator, and those that were tried and are ``idle``. Where there is no
+    other, the remedy stays."""
+    vain = [*taken, *idle]
+
+    def following(remedy: str | None, alternatives: tuple[str, ...]) -> dict[str, Any]:
+        waiting = [*([] if remedy is None else [remedy]), *alternatives]
+        for place, text in enumerate(waiting):
+            named = _named_in(text)
+            if not named or not all(any(_covers(one, *step) for one in vain) for step in named):
+                return {"remedy": text, "alternatives": tuple(waiting[place + 1 :])}
+        return {"remedy": remedy, "alternatives": alternatives}
+
+    operators = tuple(replace(one, **following(one.remedy, one.alternatives)) for one in placement.operators)
+    violations = tuple(replace(one, **following(one.remedy, one.alternatives)) for one in placement.violations)
+    return replace(placement, operators=operators, violations=violations)
+
+
 def mark_remedies(placement: Placement, taken: Iterable[Written], idle: Iterable[Written]) -> Placement:
     """The placement, in which remedies that name nothing but steps which cannot help any more say so: those that were
     ``taken`` and left the operator, and those that were tried and are ``idle``."""

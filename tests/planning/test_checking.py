@@ -15,6 +15,7 @@ from edgekit.planning.checking import (
     in_order,
     is_compiled_for,
     mark_remedies,
+    pass_over,
     remedy_steps,
     steps_to_judged,
 )
@@ -177,3 +178,23 @@ def test_remedies_that_cannot_help_any_more_are_marked() -> None:
         *texts[2:],  # not taken with this option
     ]
     assert str(marked.violations[0].remedy).endswith("(tried here: it finds nothing to rewrite)")
+
+
+def test_the_next_remedy_stands_for_one_that_cannot_help() -> None:
+    """The next that names another step, or words; where there is none, it stays."""
+    shuffles, lowers, words = "add the step onnx_convolve_shuffles", "add the step onnx_lower_rank", "use fewer axes"
+    told = [(shuffles, (lowers, words)), (shuffles, (words,)), (shuffles, ()), (lowers, (words,)), (None, ())]
+    operators = tuple(
+        Placed(place, "X", "", "cpu", "", "rejected", "", remedy, alternatives=others)
+        for place, (remedy, others) in enumerate(told)
+    )
+    violation = Violation("rank", "", shuffles, alternatives=(lowers,))
+    placement = Placement("predicted", operators, violations=(violation,))
+    assert pass_over(placement, [], []) == placement
+    for taken, idle in (([{"onnx_convolve_shuffles": {}}], []), ([], [{"onnx_convolve_shuffles": {}}])):
+        passed = pass_over(placement, taken, idle)
+        assert [placed.remedy for placed in passed.operators] == [lowers, words, shuffles, lowers, None]
+        assert passed.operators[0].alternatives == (words,)
+        assert [(one.remedy, one.alternatives) for one in passed.violations] == [(lowers, ())]
+    both: list[dict[str, dict[str, Any]]] = [{"onnx_convolve_shuffles": {}}, {"onnx_lower_rank": {}}]
+    assert [one.remedy for one in pass_over(placement, [], both).operators] == [words, words, shuffles, words, None]

@@ -36,7 +36,7 @@ class Flag:
     status: str | None = None
     reason: str | None = None
     cause: tuple[str, str] | None = None
-    remedy: str | None = None
+    remedies: tuple[str, ...] = ()
     inferred: str | None = None
 
 
@@ -73,7 +73,7 @@ def judge(view: View, operator: Operator, table: Table) -> Flag:
     flag = _judge(take_subject(view.graph, operator, table.chip), table)
     if flag.cause is None:
         return flag
-    return replace(flag, remedy=table.remedy(*flag.cause, view, operator))
+    return replace(flag, remedies=table.remedies_for(*flag.cause, view, operator))
 
 
 def _judge(subject: Subject, table: Table) -> Flag:
@@ -138,12 +138,15 @@ def _is_float(tensor: TensorInfo | None) -> bool:
 
 def _place(graph: Graph, operator: Operator, flag: Flag, mapped: bool, broken: bool, table: Table) -> Placed:
     cause: Cause
+    others: tuple[str, ...] = ()
     if mapped:
         status, cause, reason, remedy = table.statuses["mapped"], "mapped", None, None
     elif flag.status is not None:
-        status, cause, reason, remedy = table.statuses[flag.status], "rejected", flag.reason, flag.remedy
+        status, cause, reason = table.statuses[flag.status], "rejected", flag.reason
+        remedy, *rest = flag.remedies or (None,)
+        others = tuple(text for text in rest if text is not None)
         if _stands_at_the_end(graph, operator):
-            cause, remedy = "host", table.words("host")
+            cause, remedy, others = "host", table.words("host"), ()
     elif broken:
         status, cause, reason, remedy = NOT_COMPILED, "downstream", "the model does not compile", None
     else:
@@ -160,6 +163,7 @@ def _place(graph: Graph, operator: Operator, flag: Flag, mapped: bool, broken: b
         remedy=remedy,
         macs=operator.macs,
         params=operator.params,
+        alternatives=others,
     )
 
 
@@ -190,8 +194,9 @@ def _unknown_operators(view: View, table: Table) -> list[Violation]:
         if name in table.newer or name.startswith("BUILTIN_"):
             words = table.failures["unknown_operator"]
             message = f"{name} (operator {operator.index}) is unknown to the compiler's TensorFlow Lite: {words}"
-            remedy = table.remedy("newer_operator", name, view, operator)
-            found.append(Violation("unknown_operator", message, remedy, table.sources["enumeration"]))
+            first, *others = table.remedies_for("newer_operator", name, view, operator)
+            source = table.sources["enumeration"]
+            found.append(Violation("unknown_operator", message, first, source, tuple(others)))
         elif name.startswith("Flex") and name not in table.refused:
             message = (
                 f"{name} (operator {operator.index}) is one of TensorFlow's own: {table.failures['select_operator']}"

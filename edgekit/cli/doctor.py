@@ -17,8 +17,6 @@ import typer
 from edgekit.cli.apps import JsonOption
 from edgekit.cli.terminal import answer, answer_json, pairs, table
 
-DISTRIBUTION = "edgekit-ml"
-
 
 @dataclass(frozen=True)
 class Package:
@@ -105,15 +103,19 @@ def find_programs() -> list[dict[str, str | None]]:
 
 def install_command(name: str) -> str:
     """The pip command that brings a distribution: through the smallest of edgekit's extras that holds it."""
+    from edgekit.installation import install_command as install_extra
+
     extras = [(len(members), extra) for extra, members in _extras().items() if _normal(name) in members]
     if not extras:
         return f"pip install {name}"
-    return f"pip install '{DISTRIBUTION}[{min(extras)[1]}]'"
+    return install_extra(min(extras)[1])
 
 
 def _extras() -> dict[str, set[str]]:
     """{extra: normalized names of the distributions in it}, from edgekit's own metadata."""
     from importlib.metadata import PackageNotFoundError, requires
+
+    from edgekit.installation import DISTRIBUTION
 
     try:
         lines = requires(DISTRIBUTION) or []

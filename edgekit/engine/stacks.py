@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgekit.installation import install_command as install_extra
+
 HEAVY = ("torch", "tensorflow", "openvino_telemetry")
 
 
@@ -40,5 +42,4 @@ def get_stack(name: str) -> Stack:
 
 def install_command(stack: str) -> str:
     """The command that installs what a stack needs."""
-    extra = get_stack(stack).extra
-    return f"pip install 'edgekit-ml[{extra}]'" if extra else "pip install --force-reinstall edgekit-ml"
+    return install_extra(get_stack(stack).extra)

@@ -13,6 +13,7 @@ import numpy as np
 from edgekit.artifact import IO, Artifact, Tail, Tensor
 from edgekit.errors import AbsentError, InputError
 from edgekit.formats import AGAIN, FORMATS, Session, Watched
+from edgekit.installation import install_command
 from edgekit.numerics.affine import dequantize, quantize
 
 
@@ -67,7 +68,7 @@ def open_tail(tail: Tail | None, threads: int) -> TailSession | None:
         raise AbsentError(
             f"the tail {tail.path.name} is run by onnxruntime, which is not installed",
             where=str(tail.path),
-            remedy="pip install 'edgekit-ml[onnx]'",
+            remedy=install_command("onnx"),
             code="package_absent",
         )
     from edgekit.formats.onnx_selection import open_watched

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit.installation import command_from, install_command
+
 SNAPSHOTS = Path(__file__).with_name("snapshots")
 FEATURES, CLASSES = 8, 3
 
@@ -199,6 +201,7 @@ class Checked:
         assert len(said.splitlines()) <= 4 or " mistake" in said
         self.look_around()
         replaced = {self._folder: "HERE", self._folder.parent: "ABOVE"}
+        replaced[install_command("openvino")] = command_from(None, "openvino")
         self._snapshot(f"bad/{name}.txt", f"$ edgekit {' '.join(words)}\n{said}exit {code}\n", replaced)
         return said
 

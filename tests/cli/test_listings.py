@@ -157,11 +157,12 @@ def test_doctor_of_a_stack_that_lacks_something(edgekit_command: Command, tmp_pa
 
 def test_what_a_missing_package_needs() -> None:
     from edgekit.cli.doctor import find_package, install_command
+    from edgekit.installation import install_command as install_extra
 
     absent = find_package("no-such-distribution-edgekit")
     assert (absent.version, absent.command) == (None, "pip install no-such-distribution-edgekit")
-    assert install_command("nncf") == "pip install 'edgekit-ml[openvino]'"
-    assert install_command("litert_quantizer") == "pip install 'edgekit-ml[tflite]'"
+    assert install_command("nncf") == install_extra("openvino")
+    assert install_command("litert_quantizer") == install_extra("tflite")
 
 
 def test_cache(tiny_run: Any, edgekit_command: Command, edgekit_environment: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from edgekit.engine.tails import hand_on, tail_inputs
 from edgekit.engine.task import Surroundings
 from edgekit.engine.tasks import MeasureTask
 from edgekit.errors import AbsentError, InputError
+from edgekit.installation import install_command
 from edgekit.plan import add_traits
 from edgekit.steps import Produced
 
@@ -148,7 +149,7 @@ def test_without_onnxruntime_the_command_is_told(tiny: Tiny) -> None:
     with pytest.raises(AbsentError) as caught:
         task.check(inputs)
     assert caught.value.exit_code == 3
-    assert caught.value.remedy == "pip install 'edgekit-ml[onnx]'"
+    assert caught.value.remedy == install_command("onnx")
 
 
 def test_one_that_changed_on_its_way_is_refused(tmp_path: Path) -> None:

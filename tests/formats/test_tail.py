@@ -22,6 +22,7 @@ from edgekit.errors import EdgekitError, InputError, StepError
 from edgekit.formats import FORMATS, Declared
 from edgekit.formats.runner import open_runner, open_tail
 from edgekit.formats.tail import attach_tail
+from edgekit.installation import install_command
 
 Sidecar = dict[str, Any]
 
@@ -240,7 +241,7 @@ except AbsentError as error:
 """
     command = [sys.executable, "-c", program, str(tmp_path / "artifact.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.returncode) == ("3 pip install 'edgekit-ml[onnx]'", 0), done.stderr
+    assert (done.stdout, done.returncode) == (f"3 {install_command('onnx')}", 0), done.stderr
 
 
 def test_hashes_are_sha256(finished: tuple[Artifact, Sidecar]) -> None:

@@ -21,6 +21,7 @@ from edgekit.formats import FORMATS, Declared
 from edgekit.formats.runner import open_runner
 from edgekit.formats.tflite import describe_model
 from edgekit.formats.tflite_flatbuffer import read_model
+from edgekit.installation import install_command
 from edgekit.numerics.sqnr import sqnr_db
 from edgekit.toolchains import find
 
@@ -229,7 +230,7 @@ def test_without_tensorflow_the_command_that_installs_it_is_told(
     answers = convert([{**job, "path": odd["norm"], "without": ["tensorflow"]} for job in jobs])
     for answer in answers:
         assert answer["error"]["exit_code"] == 3
-        assert answer["error"]["remedy"] == "pip install 'edgekit-ml[tensorflow]'"
+        assert answer["error"]["remedy"] == install_command("tensorflow")
     assert "LpNormalization" in answers[0]["error"]["message"]
 
 
@@ -237,7 +238,7 @@ def test_the_tensorflow_backend_converts_what_the_direct_writer_cannot(
     convert: Callable[[list[Answer]], list[Answer]], odd: dict[str, Path], require: Callable[[str, str], None]
 ):
     if find_spec("tensorflow") is None:
-        require("tensorflow", "not installed: pip install 'edgekit-ml[tensorflow]'")
+        require("tensorflow", f"not installed: {install_command('tensorflow')}")
     names = ["norm", "pool", "dilated"]
     answers = convert([{"path": odd[name]} for name in names])
     for name, answer in zip(names[:2], answers, strict=False):

@@ -10,6 +10,7 @@ from edgekit.formats.tflite_file import drop_unused, find_code, load_model, save
 from edgekit.formats.tflite_flatbuffer import parse_model
 from edgekit.formats.tflite_operators import CUSTOM
 from edgekit.formats.tflite_versions import needed_version
+from edgekit.installation import install_command
 
 
 def import_quantizer() -> SimpleNamespace:
@@ -23,7 +24,7 @@ def import_quantizer() -> SimpleNamespace:
     except ImportError as error:
         raise AbsentError(
             f"the LiteRT quantizer cannot be imported ({error})",
-            remedy="pip install 'edgekit-ml[tflite]'",
+            remedy=install_command("tflite"),
             code="package_absent",
         ) from error
     return SimpleNamespace(

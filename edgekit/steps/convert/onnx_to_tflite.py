@@ -29,6 +29,7 @@ from edgekit.formats.tflite_flatbuffer import read_model
 from edgekit.formats.tflite_operators import CUSTOM, operator_name
 from edgekit.formats.tflite_padding import pad_with_zeros
 from edgekit.formats.tflite_shapes import fix_shapes
+from edgekit.installation import install_command
 from edgekit.steps import Context, Produced, StepOptions, step
 from edgekit.steps.convert.onnx_culprit import Culprit, tell_culprit
 
@@ -268,6 +269,6 @@ def _check_tensorflow() -> None:
     except ImportError as error:
         raise AbsentError(
             "onnx2tf's TensorFlow backend needs TensorFlow, which is not installed",
-            remedy="pip install 'edgekit-ml[tensorflow]'",
+            remedy=install_command("tensorflow"),
             code="package_absent",
         ) from error

@@ -23,7 +23,12 @@ _WORD = re.compile(r"[^\W\d_]{3}")
 #: What stands where a source was not written.
 _NO_PLACE = frozenset(
     {"todo", "tbd", "fixme", "none", "null", "unknown", "not known", "missing", "source", "various", "internet", "web"}
-    | {"the internet", "the web", "google", "general knowledge", "general", "guess", "me", "myself", "n/a", "see above"}
+    | {"the internet", "the web", "google", "general", "guess", "me", "myself", "n/a", "see above"}
+)
+#: What is still to be written, or stands for no place, whatever is said around it.
+_STILL_OPEN = re.compile(
+    r"\b(TODO|TBD|TBA|FIXME|XXX)\b|\b(?i:todo:|fixme:|to be (?:determined|found|added|filled in|looked up)"
+    r"|(?:common|general|everyday|own) knowledge|everybody knows|everyone knows|(?:well|widely) known)"
 )
 
 
@@ -42,7 +47,7 @@ class Fact(Written, Generic[Value]):
             return None
         if not text.strip():
             raise ValueError(f"`{info.field_name}` is blank")
-        if not _WORD.search(text) or text.strip().rstrip(".!").lower() in _NO_PLACE:
+        if not _WORD.search(text) or text.strip().rstrip(".!").lower() in _NO_PLACE or _STILL_OPEN.search(text):
             raise ValueError(
                 f"`{info.field_name}` names no page, document or measurement: `{text.strip()}`; write where it is said"
             )

@@ -167,8 +167,9 @@ def _read_extended(name: str, files: Mapping[str, Path], seen: tuple[str, ...], 
         return tree
     if not isinstance(parent.value, str) or parent.value not in files:
         near = did_you_mean(str(parent.value), files) or "; `edgekit targets list` shows them"
-        mistakes.append(parent.place.mistake(f"no target is called `{parent.value}`{near}"))
-        return tree
+        # Alone: what the profile would have taken over is not its mistake.
+        missing = parent.place.mistake(f"no target is called `{parent.value}`{near}")
+        raise_mistakes([*mistakes, missing], f"the target profile {files[name]}")
     if parent.value in (*seen, name):
         circle = " -> ".join([*seen, name, parent.value])
         raise_mistakes(

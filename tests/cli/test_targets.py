@@ -95,6 +95,29 @@ def test_validate(edgekit_command, tmp_path: Path, old: str, new: str, told: str
     assert told in done.stderr
 
 
+def _relu(path: Path, height: int | str, opset: int = 13) -> Path:
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, height, 8]) for name in ("a", "b")]
+    graph = helper.make_graph([helper.make_node("Relu", ["a"], ["b"])], "g", values[:1], values[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]), path)
+    return path
+
+
+def test_an_unknown_name_in_extends_is_the_only_mistake(edgekit_command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "mine.yaml"
+    path.write_text(MINE.replace("extends: jetson-nano", "extends: jetson-nanno"))
+    done = edgekit_command("targets", "validate", str(path), "--json")
+    (mistake,) = json.loads(done.stdout)["error"]["mistakes"]
+    assert mistake["message"] == "no target is called `jetson-nanno`; did you mean `jetson-nano`?"
+
+
+def test_a_level_beyond_all_that_is_known_is_called_so(edgekit_command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "mine.yaml").write_text(MINE.replace("TensorRT 8.2", "TensorRT 99"))
+    model = _relu(tmp_path / "model.onnx", 8)
+    done = edgekit_command("check", str(model), "-t", "mine", "--targets-dir", str(tmp_path), "--json")
+    notes = json.loads(done.stdout)["notes"]
+    assert any(note.startswith("edgekit knows no TensorRT 99: its lists of TensorRT end with 10.1") for note in notes)
+
+
 def test_validate_what_is_right(edgekit_command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "mine.yaml"
     path.write_text(MINE)
@@ -118,10 +141,7 @@ def test_validate_two_of_one_name(edgekit_command, tmp_path: Path) -> None:  # t
 
 
 def test_what_a_profile_rules_out_is_exit_4(edgekit_command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    path = tmp_path / "model.onnx"
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, "height", 8]) for name in ("a", "b")]
-    graph = helper.make_graph([helper.make_node("Relu", ["a"], ["b"])], "g", values[:1], values[1:])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    path = _relu(tmp_path / "model.onnx", "height", opset=17)
     told = {
         ("jetson-tx2", "int8"): ("no 8-bit integer arithmetic", "NVIDIA-AI-IOT/torch2trt issue 255", "jetson-tx2/fp16"),
         ("jetson-nano", "fp32"): ("would have opset 17", "onnx/onnx-tensorrt", "opset 13 or lower"),

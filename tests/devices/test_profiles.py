@@ -104,7 +104,7 @@ def test_extends_in_a_circle(tmp_path: Path, files: dict[str, str], message: str
 def test_extends_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         load_profiles(_write(tmp_path, a="name: a\nextends: corral\n"))["a"]
-    assert "no target is called `corral`; did you mean `coral`?" in [item.message for item in caught.value.mistakes]
+    assert [item.message for item in caught.value.mistakes] == ["no target is called `corral`; did you mean `coral`?"]
 
 
 def test_two_profiles_of_one_name_are_refused_naming_both_files(tmp_path: Path) -> None:

@@ -125,9 +125,13 @@ def read_level(table: OperatorTable, profile: Profile) -> Reading:
         return Reading(None, (f"no list of operators is known for {level.value}",))
     asked = re.search(r"\d+\.\d+|\d+", level.value)
     if asked is not None and _version(asked.group())[:2] != _version(release)[:2]:
-        return Reading(
-            release, (f"judged by the list of {table.title} {release}, the nearest one before {level.value}",)
-        )
+        judged = f"judged by the list of {table.title} {release}, the nearest one before {level.value}"
+        if release == list(table.releases)[-1] and _version(asked.group())[0] > _version(release)[0]:
+            judged = (
+                f"edgekit knows no {level.value}: its lists of {table.title} end with {release}, by which this is "
+                "judged; a later release may take more, or no longer all of it"
+            )
+        return Reading(release, (judged,))
     return Reading(release)
 
 

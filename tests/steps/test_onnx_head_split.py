@@ -129,3 +129,18 @@ def test_without_biases_and_channels_out_of_order(nets: ModuleType, tmp_path: Pa
     for expected, found in zip(run_source(source.path, samples), run_source(other.path, samples), strict=True):
         for key in expected:
             np.testing.assert_allclose(found[key], expected[key], rtol=1e-5, atol=1e-5)
+
+
+def test_a_constant_that_is_an_output(nets: ModuleType, tmp_path: Path) -> None:
+    """No node reads it, and yet it stays."""
+    model = nets.mixed_head(nms=False)
+    heads = [node.output[0] for node in model.graph.node if node.op_type == "Conv"][-2:]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.arange(3, dtype=np.float32), "strides"))
+    model.graph.output.append(onnx.helper.make_tensor_value_info("strides", onnx.TensorProto.FLOAT, (3,)))
+    source = save(model, tmp_path / "source.onnx")
+    changed = read_model(source.path)
+    assert len(split_heads(changed, Scope(changed), heads)) > len(heads)
+    other = save(changed, tmp_path / "split.onnx")
+    for expected, found in zip(run_source(source.path, pictures(2)), run_source(other.path, pictures(2)), strict=True):
+        for key in expected:
+            np.testing.assert_allclose(found[key], expected[key], rtol=1e-5, atol=1e-5)

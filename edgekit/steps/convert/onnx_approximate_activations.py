@@ -47,7 +47,7 @@ class Options(StepOptions):
     )
 
 
-@rewriting_step("onnx_approximate_activations", version=3, options=Options, exact=False)
+@rewriting_step("onnx_approximate_activations", version=4, options=Options, exact=False)
 def onnx_approximate_activations(model: Any, options: Options) -> tuple[str, ...]:
     """Replace GELU, ELU, Mish and softplus by forms that map; approximations, best followed by fine-tuning."""
     rules: dict[str, dict[str, Rule]] = {

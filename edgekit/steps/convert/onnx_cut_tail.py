@@ -44,7 +44,7 @@ class Options(StepOptions):
     accepts="onnx",
     produces="onnx",
     stack="onnx",
-    version=2,
+    version=3,
     options=Options,
     exact=True,
     requires=("onnx",),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.formats.onnx_session import open_session
-from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, put_nodes, read_names
+from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, drop_unread, put_nodes, read_names
 
 _MOVES = frozenset({"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Concat"})
 _CUTS = frozenset({"Split", "Slice", "Gather"})
@@ -37,6 +37,7 @@ def split_heads(model: Any, scope: Scope, names: Sequence[str]) -> list[str]:
         return list(names)
     made: dict[str, list[str]] = {}
     nodes: list[Any] = []
+    left: list[str] = []
     for node in model.graph.node:
         groups = parts.get(node.output[0]) if len(node.output) == 1 else None
         if groups is None:
@@ -44,11 +45,9 @@ def split_heads(model: Any, scope: Scope, names: Sequence[str]) -> list[str]:
             continue
         replaced, made[node.output[0]] = _split(node, groups, scope)
         nodes += replaced
+        left += node.input
     put_nodes(model, nodes, scope)
-    read = read_names(model.graph.node)
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
+    drop_unread(model, left)
     return [part for name in names for part in made.get(name, [name])]
 
 

@@ -21,7 +21,7 @@ class Options(StepOptions):
     keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
 
 
-@rewriting_step("onnx_pad_and_slice", version=1, options=Options, exact=True)
+@rewriting_step("onnx_pad_and_slice", version=2, options=Options, exact=True)
 def onnx_pad_and_slice(model: Any, options: Options) -> tuple[str, ...]:
     """Write joins with constants as padding and an addition, and picks of neighbouring places as slices."""
 

@@ -14,7 +14,7 @@ class Options(StepOptions):
     keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
 
 
-@rewriting_step("onnx_pool_means", version=2, options=Options, exact=True)
+@rewriting_step("onnx_pool_means", version=3, options=Options, exact=True)
 def onnx_pool_means(model: Any, options: Options) -> tuple[str, ...]:
     """Write means over height and width as pooling, which converts to channel-last without a transpose."""
 

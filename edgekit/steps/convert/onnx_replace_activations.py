@@ -34,7 +34,7 @@ class Options(StepOptions):
     )
 
 
-@rewriting_step("onnx_replace_activations", version=4, options=Options, exact=True)
+@rewriting_step("onnx_replace_activations", version=5, options=Options, exact=True)
 def onnx_replace_activations(model: Any, options: Options) -> tuple[str, ...]:
     """Write hard-swish, SiLU, leaky ReLU, PReLU and the like as the same function in operators that map everywhere."""
     choices: tuple[tuple[Choice, dict[str, Rule]], ...] = (

@@ -107,18 +107,46 @@ def replace_nodes(model: Any, rules: Mapping[str, Rule]) -> Counter[str]:
     """Replace the nodes for whose operator there is a rule, in place; how many of each operator were."""
     scope, nodes = Scope(model), []
     replaced: Counter[str] = Counter()
-    orphans: set[str] = set()  # what only replaced nodes read: the nodes that write it go too
+    left: set[str] = set()  # what replaced nodes read
     for node in model.graph.node:
         rule = rules.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         made = None if rule is None else rule(node, scope)
         nodes += [node] if made is None else made
         if made is not None:
             replaced[node.op_type] += 1
-            orphans.update(node.input)
+            left.update(node.input)
     if replaced:
-        orphans -= read_names(nodes) | {value.name for value in model.graph.output}
-        put_nodes(model, [node for node in nodes if not set(node.output) <= orphans], scope)
+        put_nodes(model, nodes, scope)
+        drop_unread(model, left)
     return replaced
+
+
+def drop_unread(model: Any, names: Iterable[str]) -> None:
+    """Take out of the graph, in place, the nodes and constants that gave tensors of ``names`` which nothing reads any
+    more, then what only these nodes read, and so on. The outputs of the graph, and what the bodies of ``If`` and
+    ``Loop`` read, are read; other tensors that nothing reads stay, and so do default values of inputs."""
+    graph = model.graph
+    readers = Counter(name for node in graph.node for name in read_names([node]))
+    readers.update(value.name for value in (*graph.output, *graph.input))
+    places = {name: place for place, node in enumerate(graph.node) for name in node.output if name}
+    waiting, unread, gone = list(names), set[str](), set[int]()
+    while waiting:
+        name = waiting.pop()
+        place = places.get(name)
+        if readers[name] or place in gone:
+            continue
+        unread.add(name)
+        if place is not None and not any(readers[each] for each in graph.node[place].output if each):
+            gone.add(place)
+            given = read_names([graph.node[place]])
+            readers.subtract(given)
+            waiting += given
+    for place in sorted(gone, reverse=True):
+        del graph.node[place]
+    kept = [tensor for tensor in graph.initializer if tensor.name not in unread]
+    if len(kept) < len(graph.initializer):
+        del graph.initializer[:]
+        graph.initializer.extend(kept)
 
 
 def put_nodes(model: Any, nodes: Iterable[Any], scope: Scope) -> None:

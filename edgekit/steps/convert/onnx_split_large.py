@@ -35,7 +35,7 @@ class Options(StepOptions):
     )
 
 
-@rewriting_step("onnx_split_large", version=3, options=Options, exact=True)
+@rewriting_step("onnx_split_large", version=4, options=Options, exact=True)
 def onnx_split_large(model: Any, options: Options) -> tuple[str, ...]:
     """Split fully connected layers, (transposed) convolutions and transposes that are too large, and join the parts."""
     rules: dict[str, Rule] = {

@@ -30,7 +30,7 @@ class Options(StepOptions):
     keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
 
 
-@rewriting_step("onnx_spread_products", version=2, options=Options, exact=True)
+@rewriting_step("onnx_spread_products", version=3, options=Options, exact=True)
 def onnx_spread_products(model: Any, options: Options) -> tuple[str, ...]:
     """Write products of two computed tensors (attention) as multiplications and sums."""
 

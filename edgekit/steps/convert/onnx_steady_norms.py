@@ -23,7 +23,6 @@ from edgekit.steps.convert.onnx_rewriting import (
     Scope,
     attribute_of,
     count_notes,
-    read_names,
     replace_nodes,
     rewriting_step,
 )
@@ -35,7 +34,7 @@ class Options(StepOptions):
     keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
 
 
-@rewriting_step("onnx_steady_norms", version=1, options=Options, exact=True)
+@rewriting_step("onnx_steady_norms", version=2, options=Options, exact=True)
 def onnx_steady_norms(model: Any, options: Options) -> tuple[str, ...]:
     """Write layer norms over the last axis in two goes, so that rows of unlike deviation survive 8-bit integers."""
 
@@ -44,10 +43,7 @@ def onnx_steady_norms(model: Any, options: Options) -> tuple[str, ...]:
             return None
         return _from_operator(node, scope) if node.op_type == "LayerNormalization" else _from_division(node, scope)
 
-    replaced = replace_nodes(model, {"LayerNormalization": rule, "Div": rule})
-    if replaced:
-        _drop_unread(model)
-    return count_notes(replaced, "by steady norms")
+    return count_notes(replace_nodes(model, {"LayerNormalization": rule, "Div": rule}), "by steady norms")
 
 
 def _from_operator(node: Any, scope: Scope) -> list[Any] | None:
@@ -147,15 +143,3 @@ class _Writer:
     def finish(self) -> list[Any]:
         self.nodes[-1].output[0] = self.output
         return self.nodes
-
-
-def _drop_unread(model: Any) -> None:
-    """Take out the nodes that nothing reads any more."""
-    outputs = {value.name for value in model.graph.output}
-    while True:
-        read = read_names(model.graph.node) | outputs
-        unread = [node for node in model.graph.node if read.isdisjoint(node.output)]
-        if not unread:
-            return
-        for node in unread:
-            model.graph.node.remove(node)

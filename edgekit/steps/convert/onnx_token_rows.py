@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.steps.convert.onnx_lowering import ACTIVATIONS
-from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, put_nodes
+from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, drop_unread, put_nodes
 
 _ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min")
 _CUTS = ("Split", "Slice")
@@ -37,12 +37,13 @@ def keep_rows(model: Any) -> None:
         for name in left:
             del inside[name]
     if inside:
+        left = [name for node in inside.values() for name in node.input]
         for node in inside.values():
             _write_out_sizes(node, scope)
             _move(node, scope, pictures)
         _forget(model, {name for node in inside.values() for name in node.output})
         put_nodes(model, list(model.graph.node), scope)
-        _drop_unread_reshapes(model)
+        drop_unread(model, left)
 
 
 def _stands_between(node: Any, scope: Scope, inside: Collection[str]) -> bool:
@@ -118,9 +119,3 @@ def _forget(model: Any, names: set[str]) -> None:
     kept = [value for value in model.graph.value_info if value.name not in names]
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
-
-
-def _drop_unread_reshapes(model: Any) -> None:
-    read = {name for node in model.graph.node for name in node.input} | {value.name for value in model.graph.output}
-    for node in [each for each in model.graph.node if each.op_type == "Reshape" and each.output[0] not in read]:
-        model.graph.node.remove(node)

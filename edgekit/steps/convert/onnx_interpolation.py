@@ -53,6 +53,8 @@ def _read_matrices(node: Any, scope: Scope) -> tuple[np.ndarray, np.ndarray] | N
     old, new = [size or 0 for size in before], [size or 0 for size in after]
     if not all(old) or not all(new) or np.array_equal(factors.astype(np.float64) * old, new):
         return None
+    if old == new:
+        return None  # ONNX Runtime copies it whatever the factor is, as do runtimes that know sizes alone
     if attribute_of(node, "axes", None) is not None or attribute_of(node, "antialias", 0):
         return None
     mode = str(attribute_of(node, "mode", "nearest"))

@@ -8,8 +8,11 @@ of symbols with the number that it had when the program was exported.
 from __future__ import annotations
 
 import json
+import lzma
 import re
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,14 @@ from edgekit.formats import Header
 _PROGRAM = re.compile(r"[^/]+/models/[^/]+\.json|serialized_exported_program\.json")
 #: No program that a device would run comes near it; JSON of this size still takes seconds only.
 _MOST_BYTES = 64 * 1024 * 1024
+#: torch keeps a size in 64 bits.
+_MOST_SIZE = 2**63 - 1
+#: What reading a damaged archive, or JSON that says something else, ends with. RuntimeError: of zipfile, where a member
+#: is encrypted (NotImplementedError and RecursionError are kinds of it).
+_DAMAGE = (
+    *(OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError),
+    *(MemoryError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
 
 
 def read_header(path: Path) -> Header:
@@ -30,9 +41,7 @@ def read_header(path: Path) -> Header:
             if len(found) != 1 or found[0].file_size > _MOST_BYTES:
                 return Header()
             return _read(json.loads(archive.read(found[0])))
-    except (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError, RecursionError):
-        return Header()
-    except (zipfile.BadZipFile, zipfile.zlib.error):  # type: ignore[attr-defined]
+    except _DAMAGE:
         return Header()
 
 
@@ -55,7 +64,14 @@ def _read(program: dict[str, Any]) -> Header:
 def _size(stored: dict[str, Any]) -> tuple[int | None, int | None]:
     """(the size, None for a free one; what it was at export)."""
     if "as_int" in stored:
-        size = int(stored["as_int"])
+        size = _whole(stored["as_int"])
         return size, size
     hint = (stored["as_expr"].get("hint") or {}).get("as_int")
-    return None, None if hint is None else int(hint)
+    return None, None if hint is None else _whole(hint)
+
+
+def _whole(stored: Any) -> int:
+    """The number, which has to be one that a size can be: JSON also has 1e300, true and, as Python reads it, NaN."""
+    if type(stored) is not int or not 1 <= stored <= _MOST_SIZE:
+        raise ValueError(f"{stored!r:.40} is no size")
+    return stored

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import zipfile
 from pathlib import Path
 
@@ -81,3 +82,58 @@ def test_damage_raises_nothing(file: Path, tmp_path: Path, changes: list[tuple[i
     path = tmp_path / "m.pt2"
     path.write_bytes(data[: max(length, 1)] if length % 2 else data)
     assert isinstance(read_header(path), Header)
+
+
+METHODS = {
+    "stored": zipfile.ZIP_STORED,
+    "deflated": zipfile.ZIP_DEFLATED,
+    "bzip2": zipfile.ZIP_BZIP2,
+    "lzma": zipfile.ZIP_LZMA,
+}
+
+
+def written(path: Path, sizes: str, method: int = zipfile.ZIP_STORED) -> Path:
+    """A program of one input `x` with these sizes, as JSON says them."""
+    specs = '[{"user_input": {"arg": {"as_tensor": {"name": "x"}}}}]'
+    graph = f'{{"tensor_values": {{"x": {{"sizes": [{sizes}]}}}}}}'
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr(
+            "m/models/m.json", f'{{"graph_module": {{"graph": {graph}, "signature": {{"input_specs": {specs}}}}}}}'
+        )
+    return path
+
+
+@pytest.mark.parametrize(
+    "size", ["Infinity", "-Infinity", "NaN", "1e300", "-3", "0", "true", "3.0", '"3"', "null", str(2**63)]
+)
+@pytest.mark.parametrize("told", ['{"as_int": %s}', '{"as_expr": {"hint": {"as_int": %s}}}'])
+def test_what_is_no_size(tmp_path: Path, told: str, size: str) -> None:
+    good = read_header(written(tmp_path / "good.pt2", told % "3"))
+    assert good == Header(None, {"x": (3 if told.startswith('{"as_int"') else None,)}, {"x": (3,)})
+    found = read_header(written(tmp_path / "m.pt2", told % size))
+    if size == "null" and "hint" in told:
+        assert found == Header(None, {"x": (None,)}), "what it was at export is not known"
+    else:
+        assert found == Header()
+
+
+def test_an_encrypted_member(tmp_path: Path) -> None:
+    path = written(tmp_path / "m.pt2", '{"as_int": 3}')
+    data = bytearray(path.read_bytes())
+    data[6] |= 1  # the flags of the member, and those of its entry in the directory
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    assert read_header(path) == Header()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_damage_of_every_way_to_compress(tmp_path: Path, method: str) -> None:
+    path = written(tmp_path / "m.pt2", '{"as_int": 3}', METHODS[method])
+    whole, draw = path.read_bytes(), random.Random(0)
+    assert read_header(path).inputs == {"x": (3,)}
+    for _ in range(400):
+        data = bytearray(whole)
+        for _ in range(draw.choice((1, 1, 2, 4))):
+            data[draw.randrange(len(data))] = draw.choice((0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256)))
+        path.write_bytes(data)
+        assert isinstance(read_header(path), Header)

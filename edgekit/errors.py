@@ -26,6 +26,10 @@ from typing import Any, ClassVar
 EXIT_PRECEDENCE = (130, 143, 70, 2, 3, 4, 5, 1, 6)
 
 
+#: The ``code`` of a conversion that no converter could do: no file of the format holds what the model has.
+INEXPRESSIBLE = "inexpressible"
+
+
 @dataclass(frozen=True)
 class Mistake:
     """One mistake in a file that somebody wrote; ``line`` and ``column`` count from 1 (line 0: a flag has no lines)."""

@@ -13,7 +13,7 @@ from edgekit.cli.asking import FOLDER
 from edgekit.cli.further import Further, Way, propose, way_of
 from edgekit.cli.model_flags import ShapeOption, WeightsOption
 from edgekit.cli.terminal import answer, answer_json
-from edgekit.errors import EdgekitError, InputError, from_dict
+from edgekit.errors import INEXPRESSIBLE, EdgekitError, InputError, from_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -203,7 +203,7 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
     from edgekit.cli.chains import format_of
     from edgekit.cli.jobs import Jobs
     from edgekit.cli.model_flags import parse_shapes
-    from edgekit.devices.judge import judge_graph
+    from edgekit.devices.judge import judge_graph, judge_inexpressible
     from edgekit.devices.latency import estimate
     from edgekit.planning.checking import is_compiled_for, steps_to_judged
 
@@ -216,7 +216,7 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         raise InputError(message, remedy="leave it out", code="usage")
     steps = [] if compiled else steps_to_judged(profile, precision, given, question.steps)
     notes = _check_sizes(question, given)
-    path, way = _convert(question, steps, profiles, out) if steps else (None, Way())
+    path, way, refusal = _convert(question, steps, profiles, out) if steps else (None, Way(), None)
     with Jobs() as jobs:
         if path is None:
             inputs = {name: {"shape": sizes} for name, sizes in parse_shapes(flags).items()}
@@ -226,7 +226,9 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         graph = jobs.describe(artifact)
         judged = path or Path(flags.model)
         asking = Asking(jobs, profile, judged)
-        if compiled:
+        if refusal is not None:
+            judgement = judge_inexpressible(graph, profile, refusal.message, refusal.remedy)
+        elif compiled:
             judgement = _judge_compiled(jobs, question, graph)
         else:
             converted = path is not None
@@ -237,7 +239,7 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         if not compiled:
             further, placement = propose(jobs, question, judgement.placement, given, start)
             judgement = replace(judgement, placement=replace(placement, notes=(*placement.notes, *notes)))
-    latency = None if compiled else estimate(graph, profile, judgement.placement, precision=precision)
+    latency = None if compiled or refusal else estimate(graph, profile, judgement.placement, precision=precision)
     return Checked(
         flags.model,
         profile,
@@ -290,8 +292,9 @@ def _judge_compiled(jobs: Jobs, question: Question, graph: Graph) -> Judgement:
 
 def _convert(
     question: Question, steps: Sequence[Written], profiles: Mapping[str, Profile], out: Path | None
-) -> tuple[Path, Way]:
-    """The converted file, by the engine (cached), in ``out``, and how it came there; nothing is measured."""
+) -> tuple[Path, Way, EdgekitError | None]:
+    """The converted file, by the engine (cached), in ``out``, and how it came there; nothing is measured. Where no file
+    of the next format can hold the model: the last one that was made, and the refusal."""
     from edgekit.cli.model_flags import make_recipe
     from edgekit.cli.progress import show_progress
     from edgekit.engine.run import run_plan
@@ -305,9 +308,15 @@ def _convert(
     with show_progress() as listen:
         result = run_plan(plan, settings, listen)
     errors = [error for error in (result.error, *(node.error for node in result.nodes)) if error is not None]
+    reached = [node.artifact for node in result.nodes if node.artifact is not None]
+    if errors and errors[0]["code"] == INEXPRESSIBLE and (reached or result.source is not None):
+        done = replace(result, nodes=tuple(node for node in result.nodes if node.artifact is not None))
+        last = reached[-1] if reached else result.source
+        assert last is not None
+        return last.path, way_of(done, question.steps), from_dict(errors[0])
     if errors:
         raise from_dict(errors[0])
     artifact = result.outputs[0].artifact
     if artifact is None:
         raise EdgekitError(f"{flags.model} was not converted", where=plan.outputs[0].node)
-    return artifact.path, way_of(result, question.steps)
+    return artifact.path, way_of(result, question.steps), None

@@ -14,6 +14,7 @@ from edgekit.devices.assume import assume_quantized, is_float
 from edgekit.devices.memory import parameter_bytes, peak_activation_bytes
 from edgekit.devices.placement import Placed, Placement, Violation
 from edgekit.devices.profile import Fact, Profile
+from edgekit.devices.refusals import find_refusal
 from edgekit.devices.rules import RULES
 from edgekit.graph import Graph, TensorInfo
 
@@ -114,7 +115,7 @@ def judge_graph(
     judged = assume_quantized(graph) if assumed else graph
     placement = _place(judged, profile)
     if not assumed:
-        placement = ask(placement)
+        placement = _hold_refusals(ask(placement), judged, profile)
     known = {violation.rule for violation in placement.violations}
     own = (
         *_check_precision(judged, profile, converted),
@@ -126,6 +127,17 @@ def judge_graph(
     violations = (*own, *(_too_large(need) for need in memory if final and need.required and need.exceeds))
     added = tuple(violation for violation in violations if violation.rule not in known)
     return Judgement(profile.name, replace(placement, violations=(*placement.violations, *added)), memory, assumed)
+
+
+def judge_inexpressible(graph: Graph, profile: Profile, message: str, remedy: str | None) -> Judgement:
+    """Of a graph that no file of a format which the device loads can hold, and that was therefore not placed."""
+    placed = tuple(
+        Placed(operator.index, operator.type, operator.name, "not_known", NO_RULES, "unknown")
+        for operator in graph.operators
+    )
+    note = "where its operators would run is not known before the model is in a format that the device's rules read"
+    placement = Placement("predicted", placed, violations=(Violation("format", message, remedy),), notes=(note,))
+    return Judgement(profile.name, placement, tuple(_needs(graph, profile)), False)
 
 
 def is_integer(profile: Profile, precision: str | None = None) -> bool:
@@ -143,13 +155,30 @@ def _place(graph: Graph, profile: Profile) -> Placement:
 
 
 def _unruled(profile: Profile, graph: Graph, place: int) -> Placed:
-    """One operator of a device without a rule set: only what the profile itself refuses is known."""
-    operator, refused = graph.operators[place], profile.operators.refused
+    """One operator of a device without a rule set: only what the profile itself rules out is known."""
+    operator = graph.operators[place]
     common = (operator.index, operator.type, operator.name)
-    if refused is not None and refused.value is not None and operator.type in refused.value:
-        reason = f"{profile.title} does not take it ({refused.source})"
+    reason = find_refusal(profile, graph, operator)
+    if reason is not None:
         return Placed(*common, "unsupported", "refused", "rejected", reason, None, operator.macs, operator.params)
     return Placed(*common, "not_known", NO_RULES, "unknown", None, None, operator.macs, operator.params)
+
+
+def _hold_refusals(placement: Placement, graph: Graph, profile: Profile) -> Placement:
+    """What the device's compiler told, without what the profile rules out: the compiler does not know of that."""
+    if placement.source != "compiler" or len(placement.operators) != len(graph.operators):
+        return placement
+    held, types = [], set()
+    for placed, operator in zip(placement.operators, graph.operators, strict=True):
+        reason = find_refusal(profile, graph, operator) if placed.cause == "mapped" else None
+        if reason is not None:
+            placed = replace(placed, placement="cpu", status="refused", cause="rejected", reason=reason)
+            types.add(placed.type)
+        held.append(placed)
+    if not types:
+        return placement
+    note = f"the compiler maps {', '.join(sorted(types))}, which the profile rules out; it divides the model as if not"
+    return replace(placement, operators=tuple(held), notes=(*placement.notes, note))
 
 
 def _if_known(placed: Placed) -> Placed:

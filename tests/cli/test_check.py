@@ -438,3 +438,20 @@ def test_steps_that_change_nothing(edgekit_command: Command, tmp_path: Path) -> 
     assert (cured["next"], cured["idle"], cured["unchanged"]) == (None, [], ["onnx_pool_means"])
     assert cured["steps"] == ["onnx_simplify", "onnx_pool_means", "onnx_replace_activations"]
     assert "Abs" not in {operator["type"] for operator in cured["operators"]}
+
+
+@pytest.mark.parametrize("target", ["coral", "android-gpu", "jetson-nano"])
+def test_an_operator_of_a_foreign_domain(target: str, onnx2tf: Path, edgekit_command: Command, tmp_path: Path) -> None:
+    """No converter and no parser knows it, whatever is installed beside them."""
+    from onnx import TensorProto, helper, save
+
+    values = [helper.make_tensor_value_info(end, TensorProto.FLOAT, [1, 4]) for end in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("MyOp", ["x"], ["y"], domain="com.acme")], "g", values[:1], values[1:])
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("com.acme", 1)]
+    save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / "own.onnx")
+    found = document(edgekit_command("check", "own.onnx", "-t", target, "--json", cwd=tmp_path), 4)
+    assert found["verdict"] == "violates"
+    reasons = [violation["message"] for violation in found["violations"]]
+    reasons += [operator["reason"] for operator in found["operators"] if operator["reason"]]
+    assert any("operator of the domain com.acme" in reason for reason in reasons)
+    assert "pip install" not in json.dumps(found)

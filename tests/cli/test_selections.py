@@ -7,6 +7,7 @@ outputs by hand, the published files run as a program of one's own would, and a 
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import tarfile
 from collections.abc import Callable
@@ -251,6 +252,22 @@ def test_the_cut_is_named_where_it_is_needed(made: Made, onnx2tf: Path, edgekit_
     done = edgekit_command("convert", made.folder / "lists.onnx", "--to", "tflite", "--out", made.folder / "refused")
     assert done.returncode == 5
     assert "NonMaxSuppression" in done.stderr and "add the step onnx_cut_tail" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["coral", "android-gpu"])
+def test_check_of_outputs_of_changing_size(made: Made, onnx2tf: Path, edgekit_command: Command, target: str) -> None:
+    """A violation, and the command that cures it."""
+    done = edgekit_command("check", made.folder / "lists.onnx", "--target", target, "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["exit_code"], found["verdict"]) == (4, 4, "violates")
+    assert [violation["rule"] for violation in found["violations"]] == ["format"]
+    assert "NonMaxSuppression" in found["violations"][0]["message"]
+    assert {operator["placement"] for operator in found["operators"]} == {"not_known"}
+    assert (found["steps"], found["totals"]["mapped_operators"]) == (["onnx_simplify"], None)
+    command = shlex.split(found["next"])
+    assert command[-2:] == ["--step", "onnx_cut_tail"]
+    cured = json.loads(edgekit_command(*command[1:], "--json").stdout)
+    assert (cured["violations"], cured["judged"]["format"]) == ([], "tflite")
 
 
 def test_without_a_cut(made: Made) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from edgekit.artifact import IO, Artifact
-from edgekit.errors import AbsentError, AmbiguousOutputs, StepError
+from edgekit.errors import INEXPRESSIBLE, AbsentError, AmbiguousOutputs, StepError
 from edgekit.formats.matching import match_io
 from edgekit.formats.onnx_file import read_model as read_onnx
 from edgekit.formats.onnx_selection import loose_operator
@@ -37,6 +37,9 @@ Backend = Literal["direct", "tensorflow"]
 _BACKENDS: dict[Backend, str] = {"direct": "flatbuffer_direct", "tensorflow": "tf_converter"}
 _TITLES: dict[Backend, str] = {"direct": "direct writer", "tensorflow": "TensorFlow backend"}
 _EXACT_DB = 60.0
+
+
+_KNOWN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 
 
 class Options(StepOptions):
@@ -66,6 +69,7 @@ def onnx_to_tflite(context: Context, artifact: Artifact, options: Options) -> Pr
     """Convert to TensorFlow Lite in float32 (onnx2tf) and compare the two on the spot."""
     _check_present()
     _refuse_changing_sizes(artifact)
+    _refuse_foreign_operators(artifact)
     if options.backend != "auto":
         return _convert_or_fail(context, artifact, options.backend)
     try:
@@ -86,10 +90,24 @@ def _refuse_changing_sizes(artifact: Artifact) -> None:
             f"TensorFlow Lite files have fixed sizes, and {kind} gives as many results as it finds: the size of "
             f"`{output}` depends on the input's numbers",
             where=f"{kind} (its output is `{output}`)",
-            remedy="add the step onnx_cut_tail before it (a recipe's `steps`, after onnx_simplify): the host then runs "
-            f"{kind} and what follows",
-            code="operator_refused",
+            remedy="add the step onnx_cut_tail before it (`check --step onnx_cut_tail`, or a recipe's `steps`, after "
+            f"onnx_simplify): the host then runs {kind} and what follows",
+            code=INEXPRESSIBLE,
         )
+
+
+def _refuse_foreign_operators(artifact: Artifact) -> None:
+    """What is neither of ONNX nor of ONNX Runtime, nor composed of such in the file, no backend knows."""
+    model = read_onnx(artifact.path, with_data=False)
+    composed = {(function.domain, function.name) for function in model.functions}
+    for node in model.graph.node:
+        if node.domain not in _KNOWN_DOMAINS and (node.domain, node.op_type) not in composed:
+            raise StepError(
+                f"TensorFlow Lite has no form of {node.op_type}: it is an operator of the domain {node.domain}",
+                where=f"{node.op_type} (its output is `{node.output[0]}`)",
+                remedy="write it with operators of ONNX, or leave that part to the program around the model",
+                code=INEXPRESSIBLE,
+            )
 
 
 def _convert_instead(context: Context, artifact: Artifact, reason: str) -> Produced:

@@ -150,7 +150,8 @@ def _spelt_like(name: str) -> list[str]:
 
 class Operators(Written):
     """``rules`` names edgekit's rule set for this device (none: every operator of the format is taken to be known).
-    ``level`` is the release of the format whose operators and versions the device reads."""
+    ``level`` is the release of the format whose operators and versions the device reads. ``refused`` operators the
+    device does not take, nor any that are not ``supported`` where those are listed, whatever the rule set says."""
 
     rules: str | None = None
     level: Fact[str] | None = None

@@ -4,7 +4,8 @@
     def place(graph: Graph, profile: Profile) -> Placement: ...
 
 Support, limits and versions are data with sources (YAML beside the module); the code reads them and knows no device by
-name. A profile chooses its rule set with ``operators.rules``.
+name. A profile chooses its rule set with ``operators.rules``; what it rules out besides (``devices/refusals.py``) is
+refused by the rule set before it divides the graph.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from dataclasses import replace
 from edgekit.devices.placement import Placed, Placement
 from edgekit.devices.profile import Profile
 from edgekit.devices.rules import rules
-from edgekit.devices.rules.judge import REFUSED, judge_operators
+from edgekit.devices.rules.judge import judge_operators
 from edgekit.devices.rules.table import load_table, read_level
 from edgekit.graph import Graph
 
@@ -23,7 +23,7 @@ def place(graph: Graph, profile: Profile) -> Placement:
     """By the table of the graph's format. What that has runs on the CPU, as there is nothing else; what it lacks is
     not known, such as an operator that an application brings with it; what it or the profile refuses does not run."""
     table = load_table(TABLES[graph.format])
-    judged = judge_operators(graph, table, read_level(table, profile).release, elsewhere="unsupported")
+    judged = judge_operators(graph, table, profile, read_level(table, profile).release, elsewhere="unsupported")
     notes = [f"there is no accelerator; which operators the CPU runs was {table.source}"]
     level = profile.operators.level
     if level is not None and level.unknown is not None:
@@ -32,16 +32,12 @@ def place(graph: Graph, profile: Profile) -> Placement:
         )
     return Placement(
         source="predicted",
-        operators=tuple(_settle(placed, profile) for placed in judged),
+        operators=tuple(map(_settle, judged)),
         subgraphs=0,
         notes=tuple(notes),
         cpu_only=True,
     )
 
 
-def _settle(placed: Placed, profile: Profile) -> Placed:
-    refused = profile.operators.refused
-    if refused is not None and placed.type in (refused.value or ()):
-        reason = f"{profile.title} does not take it ({refused.source})"
-        return replace(placed, placement="unsupported", status=REFUSED, cause="rejected", reason=reason, remedy=None)
+def _settle(placed: Placed) -> Placed:
     return replace(placed, placement="cpu", status=RUNS, cause="host") if placed.cause == "mapped" else placed

@@ -9,6 +9,7 @@ from dataclasses import replace
 from edgekit.devices.limits.view import View
 from edgekit.devices.placement import Placed, Placement
 from edgekit.devices.profile import Profile
+from edgekit.devices.refusals import find_refusal
 from edgekit.devices.rules.epochs import split_epochs
 from edgekit.devices.rules.judge import collect_notes, judge_operators
 from edgekit.devices.rules.table import OperatorTable, load_table, read_level
@@ -23,8 +24,8 @@ def place_delegate(name: str, graph: Graph, profile: Profile) -> Placement:
     many operators one must have (``smallest``); ``driver_decides`` that taking an operator does not yet run it."""
     table = load_table(name)
     reading = read_level(table, profile)
-    judged = judge_operators(graph, table, reading.release, elsewhere="cpu")
-    folded = _find_folded(graph)
+    judged = judge_operators(graph, table, profile, reading.release, elsewhere="cpu")
+    folded = _find_folded(graph, profile)
     parts = _find_parts(graph, judged, folded)
     taken = _choose(parts, table.stored["partitions"])
     operators = _give_back(judged, parts, taken, folded, table)
@@ -47,13 +48,17 @@ def place_delegate(name: str, graph: Graph, profile: Profile) -> Placement:
     )
 
 
-def _find_folded(graph: Graph) -> frozenset[int]:
-    """Places of what only turns stored weights into floats: delegates read the stored ones."""
+def _find_folded(graph: Graph, profile: Profile) -> frozenset[int]:
+    """Places of what only turns stored weights into floats: delegates read the stored ones, where the profile does not
+    rule that out."""
     constants = View(graph).constants
     return frozenset(
         place
         for place, operator in enumerate(graph.operators)
-        if operator.type == "DEQUANTIZE" and operator.inputs and operator.inputs[0] in constants
+        if operator.type == "DEQUANTIZE"
+        and operator.inputs
+        and operator.inputs[0] in constants
+        and find_refusal(profile, graph, operator) is None
     )
 
 

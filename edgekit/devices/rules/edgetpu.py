@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from edgekit.devices.limits.view import View
 from edgekit.devices.placement import Cause, Placed, Placement, Violation
 from edgekit.devices.profile import Profile
+from edgekit.devices.refusals import find_refusal
 from edgekit.devices.rules import rules
 from edgekit.devices.rules.edgetpu_limits import RULES, Subject, show, sizes, take_subject
 from edgekit.devices.rules.edgetpu_memory import predict_memory
@@ -42,16 +43,17 @@ class Flag:
 
 @rules("edgetpu", judges="tflite")
 def place(graph: Graph, profile: Profile) -> Placement:
-    """See ``rules``. Memory is in bytes of parameters; the profile adds nothing to what the compiler does."""
-    return predict(graph)
+    """See ``rules``. Memory is in bytes of parameters; all that the profile adds are the operators it rules out."""
+    return predict(graph, profile)
 
 
-def predict(graph: Graph) -> Placement:
-    """The placement of every operator, the subgraphs, and the parameter memory of what maps."""
+def predict(graph: Graph, profile: Profile | None = None) -> Placement:
+    """The placement of every operator, the subgraphs, and the parameter memory of what maps; ``profile`` may rule out
+    operators besides."""
     table = load_table()
     view = View(graph)
     violations = find_violations(view, table)
-    flags = [judge(view, operator, table) for operator in graph.operators]
+    flags = [judge(view, operator, table, profile) for operator in graph.operators]
     region = frozenset() if violations else first_region(graph, [flag.status is None for flag in flags])
     placed = tuple(
         _place(graph, operator, flag, position in region, bool(violations), table)
@@ -68,9 +70,13 @@ def predict(graph: Graph) -> Placement:
     )
 
 
-def judge(view: View, operator: Operator, table: Table) -> Flag:
+def judge(view: View, operator: Operator, table: Table, profile: Profile | None = None) -> Flag:
     """Whether an operator is supported, whatever stands before it."""
-    flag = _judge(take_subject(view.graph, operator, table.chip), table)
+    ruled_out = None if profile is None else find_refusal(profile, view.graph, operator)
+    if ruled_out is not None:
+        flag = Flag("operator", ruled_out, ("operator", operator.type))
+    else:
+        flag = _judge(take_subject(view.graph, operator, table.chip), table)
     if flag.cause is None:
         return flag
     return replace(flag, remedies=table.remedies_for(*flag.cause, view, operator))

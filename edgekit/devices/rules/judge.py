@@ -10,6 +10,7 @@ from edgekit.devices.limits import Complaint, find_complaint, short_name
 from edgekit.devices.limits.view import View
 from edgekit.devices.placement import Placed, Violation
 from edgekit.devices.profile import Profile
+from edgekit.devices.refusals import find_refusal
 from edgekit.devices.remedies import choose
 from edgekit.devices.rules.table import Entry, OperatorTable
 from edgekit.graph import Graph, Operator
@@ -24,17 +25,15 @@ WRONG_TYPE = "type not supported"
 LIMIT = "limit not kept"
 NOT_KNOWN = "not known"
 NONE_KNOWN = "no remedy is known"
+RULED_OUT = "write it with operators that the device takes, or leave that part to the program around the model"
 
 
 def judge_operators(
-    graph: Graph, table: OperatorTable, release: str | None, *, elsewhere: Elsewhere
+    graph: Graph, table: OperatorTable, profile: Profile, release: str | None, *, elsewhere: Elsewhere
 ) -> tuple[Placed, ...]:
-    """Each operator by the table at that release; with no release nothing is known of any."""
-    if release is None:
-        return tuple(
-            _not_known(operator, f"no list of operators of this {table.title} is known") for operator in graph.operators
-        )
-    judge = _Judge(View(graph), table, release, elsewhere)
+    """Each operator by what the profile itself rules out, then by the table at that release; with no release nothing
+    else is known of any."""
+    judge = _Judge(View(graph), table, profile, release, elsewhere)
     return tuple(judge.place(operator) for operator in graph.operators)
 
 
@@ -51,10 +50,18 @@ def collect_notes(graph: Graph, table: OperatorTable, release: str | None) -> tu
 
 
 class _Judge:
-    def __init__(self, view: View, table: OperatorTable, release: str, elsewhere: Elsewhere) -> None:
-        self._view, self._table, self._release, self._elsewhere = view, table, release, elsewhere
+    def __init__(
+        self, view: View, table: OperatorTable, profile: Profile, release: str | None, elsewhere: Elsewhere
+    ) -> None:
+        self._view, self._table, self._profile, self._elsewhere = view, table, profile, elsewhere
+        self._given, self._release = release is not None, release or ""
 
     def place(self, operator: Operator) -> Placed:
+        ruled_out = find_refusal(self._profile, self._view.graph, operator)
+        if ruled_out is not None:
+            return self._reject(operator, REFUSED, ruled_out, (operator.type,), RULED_OUT)
+        if not self._given:
+            return _not_known(operator, f"no list of operators of this {self._table.title} is known")
         domain = operator.attributes.get("domain")
         entry = self._table.find(f"{domain}.{operator.type}" if domain else operator.type, self._release)
         if entry is None and domain:

@@ -16,7 +16,7 @@ def place(graph: Graph, profile: Profile) -> Placement:
     model that is not taken whole is not known."""
     table = load_table("onnxruntime_coreml")
     reading = read_level(table, profile)
-    operators = judge_operators(graph, table, reading.release, elsewhere="cpu")
+    operators = judge_operators(graph, table, profile, reading.release, elsewhere="cpu")
     return Placement(
         source="predicted",
         operators=operators,

@@ -18,8 +18,8 @@ def place(graph: Graph, profile: Profile) -> Placement:
     """What its parser does not name is unsupported; what it names beyond the limits that are known is not known."""
     own, known = load_table("tensorrt_rtx"), load_table("tensorrt")
     reading = read_level(own, profile)
-    named = judge_operators(graph, own, reading.release, elsewhere="unsupported")
-    limited = judge_operators(graph, known, own.stored["like"], elsewhere="unsupported")
+    named = judge_operators(graph, own, profile, reading.release, elsewhere="unsupported")
+    limited = judge_operators(graph, known, profile, own.stored["like"], elsewhere="unsupported")
     refused = frozenset(own.stored["refused_limits"])
     operators = tuple(_join(*pair, refused) for pair in zip(named, limited, strict=True))
     return Placement(

@@ -17,7 +17,7 @@ def place_whole(name: str, graph: Graph, profile: Profile, violations: Sequence[
     known. ``violations`` are those of the device besides opset and input types."""
     table = load_table(name)
     reading = read_level(table, profile)
-    operators = judge_operators(graph, table, reading.release, elsewhere="unsupported")
+    operators = judge_operators(graph, table, profile, reading.release, elsewhere="unsupported")
     return Placement(
         source="predicted",
         operators=operators,

@@ -88,7 +88,8 @@ def _search(model: Any) -> Search:
     sizes = {tensor.name: math.prod(tensor.dims) for tensor in model.graph.initializer}
     constants = set(sizes) | {one.values.name for one in model.graph.sparse_initializer}
     values = {tensor.name: tensor for tensor in model.graph.initializer}
-    values |= {node.output[0]: node.attribute[0].t for node in model.graph.node if node.op_type == "Constant"}
+    made = ((node, _constant(node)) for node in model.graph.node if node.op_type == "Constant")
+    values |= {node.output[0]: tensor for node, tensor in made if tensor is not None}
     pieces = []
     for node in model.graph.node:  # in topological order, as ONNX demands
         reads, makes = tuple(_reads(node)), tuple(name for name in node.output if name)
@@ -101,11 +102,28 @@ def _search(model: Any) -> Search:
     return Search(pieces, _float_tensors(model), constants)
 
 
+def _constant(node: Any) -> Any | None:
+    """The tensor that a Constant makes; None of one that has no whole numbers in `value`, `value_int` or
+    `value_ints`, which is no `k`."""
+    from onnx import TensorProto, helper
+
+    for attribute in node.attribute:
+        if attribute.name == "value" and attribute.HasField("t"):
+            return attribute.t
+        if attribute.name == "value_int":
+            return helper.make_tensor("", TensorProto.INT64, [], [attribute.i])
+        if attribute.name == "value_ints":
+            return helper.make_tensor("", TensorProto.INT64, [len(attribute.ints)], attribute.ints)
+    return None
+
+
 def _is_one(tensor: Any | None) -> bool:
     """Whether it is the `k` of a TopK that gives one number, as ArgMax does."""
-    from onnx import numpy_helper
+    from onnx import TensorProto, numpy_helper
 
-    return tensor is not None and list(numpy_helper.to_array(tensor).ravel()) == [1]
+    if tensor is None or tensor.data_location == TensorProto.EXTERNAL:
+        return False
+    return list(numpy_helper.to_array(tensor).ravel()) == [1]
 
 
 def _role(node: Any, selects: bool, learned: int) -> Role:

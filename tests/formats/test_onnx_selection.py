@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import AttributeProto, ModelProto, TensorProto, helper
 
 from edgekit.formats.onnx_selection import find_selection, loose_operator, open_watched
 from edgekit.formats.selection import Selection
@@ -143,6 +143,45 @@ def test_the_best_alone_is_an_argmax(networks: ModuleType) -> None:
     net = networks.Net()
     best = net.add("TopK", net.conv(net.levels[0], 5, 16), np.array([1]), outputs=2, axis=1)[1]
     assert find_selection(net.model(labels=best)) == Selection()
+
+
+def best_of(networks: ModuleType, *attributes: AttributeProto) -> tuple[ModelProto, str]:
+    """(a network that ends with the indices of a TopK, whose k is a Constant of these attributes, what that reads)."""
+    net = networks.Net()
+    level = net.add("Reshape", net.conv(net.levels[0], 5, 16), np.array([1, -1]))
+    k = net.add("Constant", value_ints=[5])
+    model = net.model(found=net.add("TopK", level, k, outputs=2)[1])
+    (node,) = [node for node in model.graph.node if k in node.output]
+    del node.attribute[:]
+    node.attribute.extend(attributes)
+    return model, level
+
+
+@pytest.mark.parametrize(
+    "written", [{"value_ints": [5]}, {"value_int": 5}, {"value_float": 5.0}, {"value_floats": [5.0]}, {}]
+)
+def test_a_k_in_another_form_of_constant(networks: ModuleType, written: dict[str, Any]) -> None:
+    """ONNX Runtime takes the first alone; a file may have any."""
+    model, entry = best_of(networks, *(helper.make_attribute(name, value) for name, value in written.items()))
+    assert find_selection(model).entries == (entry,)
+    if "value_ints" in written:
+        assert open_watched(model, session_of(model), 1).entries
+
+
+@pytest.mark.parametrize("written", [{"value_ints": [1]}, {"value_int": 1}])
+def test_a_k_of_one_in_another_form(networks: ModuleType, written: dict[str, Any]) -> None:
+    model, _ = best_of(networks, *(helper.make_attribute(name, value) for name, value in written.items()))
+    assert find_selection(model) == Selection()
+
+
+def test_a_k_whose_number_is_not_at_hand(networks: ModuleType) -> None:
+    number, place = (helper.make_tensor(name, TensorProto.INT64, [1], [value]) for name, value in (("k", 1), ("i", 0)))
+    sparse = helper.make_attribute("sparse_value", helper.make_sparse_tensor(number, place, [1]))
+    outside = TensorProto(name="k", data_type=TensorProto.INT64, dims=[1], data_location=TensorProto.EXTERNAL)
+    outside.external_data.add(key="location", value="absent.bin")
+    for attribute in (sparse, helper.make_attribute("value", outside)):
+        model, entry = best_of(networks, attribute)
+        assert find_selection(model).entries == (entry,)
 
 
 def test_two_stages_are_no_end(networks: ModuleType) -> None:

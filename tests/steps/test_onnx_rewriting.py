@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit.artifact import IO, Artifact, Tensor, hash_files
-from edgekit.steps.convert.onnx_rewriting import drop_unread
+from edgekit.steps.convert.onnx_rewriting import Scope, drop_unread, put_nodes
 
 from ..onnx_models import Node, apply, integers, node, numbers
 
@@ -120,3 +120,33 @@ def test_the_variance_of_a_norm_that_a_body_reads(read: bool, tmp_path: Path) ->
     assert outputs & {"mean", "d", "q", "v", "e", "r", "idle"} == {"mean", "d", "idle"} | (
         {"q", "v"} if read else set()
     )
+
+
+def test_new_names_count_up() -> None:
+    model = make([node("Relu", "x", "y"), node("Relu", "y", "y_2")], {"x": (4,)}, ["y_2"])
+    scope = Scope(model)
+    assert [scope.new_name("y") for _ in range(4)] == ["y_1", "y_3", "y_4", "y_5"]
+    assert [scope.new_name("x"), scope.new_name("new"), scope.new_name("new")] == ["x_1", "new", "new_1"]
+    assert max(len(scope.new_name("y")) for _ in range(2000)) == len("y_2005")
+
+
+def test_new_nodes_are_called_as_no_other() -> None:
+    nodes = [helper.make_node("Relu", ["x"], [f"t{place}"], name=name) for place, name in enumerate("aabaab")]
+    model = make(nodes, {"x": (4,)}, ["t0"])
+    put_nodes(model, list(model.graph.node), Scope(model))
+    assert [each.name for each in model.graph.node] == ["a", "a_1", "b", "a_2", "a_3", "b_1"]
+
+
+def test_names_in_bodies_are_taken(tmp_path: Path) -> None:
+    """In the form of static single assignment a body may not give a tensor that the graph around it has."""
+    branch = choose("x", "x", (6, 4))
+    branch.attribute[0].g.node[0].output[0] = branch.attribute[0].g.output[0].name = "m_rows"
+    stored = numpy_helper.from_array(numbers(6, 4), "m_bias")
+    branch.attribute[1].g.initializer.append(stored)
+    branch.attribute[1].g.node[0].input[0] = "m_bias"
+    gemm = node("Gemm", "x", "w", "b", "m")
+    model = make(
+        [gemm, branch, node("Relu", "m", "y")], {"x": (6, 4), "c": ()}, ["y", "z"], w=numbers(4, 8), b=numbers(8)
+    )
+    made = check_step("onnx_convolve_products", model, {"x": numbers(6, 4)}, tmp_path)
+    assert "Conv" in [each.op_type for each in made.graph.node]

@@ -29,7 +29,7 @@ class Options(StepOptions):
     )
 
 
-@rewriting_step("onnx_convolve_shuffles", version=3, options=Options, exact=True)
+@rewriting_step("onnx_convolve_shuffles", version=4, options=Options, exact=True)
 def onnx_convolve_shuffles(model: Any, options: Options) -> tuple[str, ...]:
     """Write channel shuffles, pixel shuffles and pixel unshuffles as convolutions with weights of 0 and 1."""
     graph = _Graph(model, options.most_channels)

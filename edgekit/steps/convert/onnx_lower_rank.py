@@ -34,7 +34,7 @@ class Options(StepOptions):
     )
 
 
-@rewriting_step("onnx_lower_rank", version=3, options=Options, exact=True)
+@rewriting_step("onnx_lower_rank", version=4, options=Options, exact=True)
 def onnx_lower_rank(model: Any, options: Options) -> tuple[str, ...]:
     """Write what has five axes or more (reshapes, transposes, slices) with at most four, the first of them 1."""
     rules = _RULES if opset_of(model) >= _FIRST_OPSET else {}

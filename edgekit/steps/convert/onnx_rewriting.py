@@ -65,8 +65,8 @@ class Scope:
         for node in model.graph.node:
             for name in (*node.input, *sorted(read_names([node]) - set(node.input))):  # in its subgraphs too
                 self.readers.setdefault(name, []).append(node)
-        self._taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
-        self._taken.update(value.name for value in (*model.graph.input, *model.graph.initializer))
+        self._taken = names_in(model.graph)
+        self._counts: Counter[str] = Counter()
 
     def shape(self, name: str) -> tuple[int | None, ...] | None:
         """The sizes of a tensor (None: a free one), or None where the number of axes is not known."""
@@ -80,11 +80,13 @@ class Scope:
         return self.dtype(name) in FLOATS
 
     def new_name(self, stem: str) -> str:
-        """A name that no tensor of the graph has."""
-        while stem in self._taken:
-            stem += "_"
-        self._taken.add(stem)
-        return stem
+        """A name that no tensor of the graph or of a body in it has: the stem, with a number where it is taken."""
+        name = stem
+        while name in self._taken:
+            self._counts[stem] += 1
+            name = f"{stem}_{self._counts[stem]}"
+        self._taken.add(name)
+        return name
 
     def number(self, value: float, like: str, stem: str) -> str:
         """The name of a new scalar constant of the type of the tensor ``like``."""
@@ -155,11 +157,14 @@ def put_nodes(model: Any, nodes: Iterable[Any], scope: Scope) -> None:
     copies = [node.SerializeToString(deterministic=True) for node in nodes]  # they live in the list that is emptied
     del model.graph.node[:]
     seen: set[str] = set()
+    counts: Counter[str] = Counter()
     for copy in copies:
         node = model.graph.node.add()
         node.ParseFromString(copy)
+        given = node.name
         while node.name and node.name in seen:
-            node.name += "_"
+            counts[given] += 1
+            node.name = f"{given}_{counts[given]}"
         seen.add(node.name)
     model.graph.initializer.extend(scope.added)
 
@@ -173,6 +178,17 @@ def read_names(nodes: Iterable[Any]) -> set[str]:
             for graph in (attribute.g, *attribute.graphs):
                 names.update(value.name for value in graph.output)
                 names |= read_names(graph.node)
+    return names
+
+
+def names_in(graph: Any) -> set[str]:
+    """The tensors of a graph, and of the graphs of its nodes' attributes, which may not be called alike."""
+    names = {name for node in graph.node for name in (*node.input, *node.output)}
+    names.update(value.name for value in (*graph.input, *graph.output, *graph.initializer))
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                names |= names_in(body)
     return names
 
 

@@ -22,7 +22,7 @@ class Options(StepOptions):
     keep: tuple[str, ...] = Field((), description="names of nodes that stay 1-D")
 
 
-@rewriting_step("onnx_widen_1d", version=3, options=Options, exact=True)
+@rewriting_step("onnx_widen_1d", version=4, options=Options, exact=True)
 def onnx_widen_1d(model: Any, options: Options) -> tuple[str, ...]:
     """Write 1-D convolutions, poolings and what stands between them as 2-D ones on [N, C, L, 1]."""
     widening = Widening(Scope(model), frozenset(options.keep), [value.name for value in model.graph.output])

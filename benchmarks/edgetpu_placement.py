@@ -21,6 +21,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgekit.devices.compiled import belongs
 from edgekit.devices.edgetpu_compiler import placement_from_report, remaining
 from edgekit.devices.edgetpu_report import parse_report
 from edgekit.devices.placement import Placement
@@ -164,18 +165,26 @@ def read_pair(compiled: Path) -> Pair:
     """An operator is on the chip when the compiled file has none with its output any more.
 
     Raises:
-        InputError: a file is damaged, or the compiled one has operators that the source has not.
+        InputError: a file is damaged, the source is a compiled file itself, or the compiled one is another model's: it
+            has operators, inputs or outputs that the source has not.
     """
-    graph = describe_model(read_model(source_of(compiled)))
+    source = source_of(compiled)
+    if is_compiled(source):
+        raise InputError(f"{source.name} is a compiled file itself, not a source", code="wrong_format")
+    graph = describe_model(read_model(source))
     model = read_model(compiled)
     result = describe_model(model)
+    real = find_mapped(graph, result)
+    if not belongs(result, graph):
+        message = f"its inputs and outputs are not those of {source.name}: it was compiled from another model"
+        raise InputError(message, code="wrong_format")
     log = compiled.with_suffix(".log")
     predicted = predict(graph)
     return Pair(
         name=compiled.name.removesuffix("_edgetpu.tflite"),
         graph=graph,
         predicted=predicted,
-        real=find_mapped(graph, result),
+        real=real,
         packages=read_packages(model) if is_compiled(compiled) else (),
         log=statuses_agree(log, predicted, remaining(result)) if log.is_file() else None,
     )
@@ -197,7 +206,7 @@ def find_mapped(source: Graph, compiled: Graph) -> tuple[bool, ...]:
 
 def statuses_agree(log: Path, predicted: Placement, left: set[tuple[str, str]]) -> str:
     """Whether the log's counts by type and status are the predicted ones."""
-    told = placement_from_report(parse_report(log.read_text()), predicted, left)
+    told = placement_from_report(parse_report(log.read_text(encoding="utf-8", errors="replace")), predicted, left)
     if told is None:
         return "not settled"
     differ = sum(ours.status != theirs.status for ours, theirs in zip(predicted.operators, told.operators, strict=True))
@@ -206,16 +215,8 @@ def statuses_agree(log: Path, predicted: Placement, left: set[tuple[str, str]]) 
 
 def table_of_models(pairs: list[Pair]) -> str:
     head = (
-        "model",
-        "runtime",
-        "operators",
-        "mapped",
-        "predicted",
-        "differ",
-        "statuses",
-        "parameters",
-        "predicted",
-        "off",
+        *("model", "runtime", "operators", "mapped", "predicted mapped", "differ", "statuses"),
+        *("parameters", "predicted parameters", "off"),
     )
     rows = [head]
     for pair in pairs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -252,6 +253,36 @@ def test_the_benchmark_tells_what_it_cannot_compare(
     assert alone == ["lone_edgetpu.tflite"]
     assert [name for name, _ in unread] == ["cut_edgetpu.tflite", "other_edgetpu.tflite"]
     assert "is not in its source" in unread[1][1]
+
+
+def test_the_benchmark_notices_files_of_other_models(
+    benchmark: SimpleNamespace, shared_data: Callable[[str], Path], tmp_path: Path
+):
+    """Nothing is left of a model that is compiled as a whole, so that its inputs and outputs have to tell."""
+    whole = {name: shared_data(f"coral/{name}_edgetpu.tflite") for name in ("dense_256", "spot_bright_16x16")}
+    for path in whole.values():
+        assert [one.type for one in describe_model(read_model(path)).operators] == ["edgetpu-custom-op"]
+    source = shared_data("coral/dense_256.tflite").read_bytes()
+    for name, first, second in (
+        ("other", source, whole["spot_bright_16x16"].read_bytes()),
+        ("twice", whole["dense_256"].read_bytes(), whole["dense_256"].read_bytes()),
+    ):
+        (tmp_path / f"{name}.tflite").write_bytes(first)
+        (tmp_path / f"{name}_edgetpu.tflite").write_bytes(second)
+    pairs, alone, unread = benchmark.read_pairs(tmp_path)
+    assert (pairs, alone, [name for name, _ in unread]) == ([], [], ["other_edgetpu.tflite", "twice_edgetpu.tflite"])
+    assert "compiled from another model" in unread[0][1]
+    assert "is a compiled file itself" in unread[1][1]
+
+
+def test_a_log_that_is_not_utf8(benchmark: SimpleNamespace, shared_data: Callable[[str], Path], tmp_path: Path):
+    for end in ("", "_edgetpu"):
+        (tmp_path / f"m{end}.tflite").write_bytes(shared_data(f"coral/dense_256{end}.tflite").read_bytes())
+    (tmp_path / "m_edgetpu.log").write_bytes("Mod\xe8le compil\xe9".encode("latin-1"))
+    ((pair,), _, unread) = benchmark.read_pairs(tmp_path)
+    assert (pair.log, unread) == ("not settled", [])
+    head = re.split("  +", benchmark.table_of_models([pair]).splitlines()[0].strip())
+    assert len(set(head)) == len(head) == 10
 
 
 def test_operators_of_one_type_and_name_are_counted(benchmark: SimpleNamespace):

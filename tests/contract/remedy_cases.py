@@ -267,8 +267,14 @@ CASES: dict[tuple[str, str, int], Case] = {
     ("edgetpu", "limits/single_row_fits", 0): _LARGE,
     ("edgetpu", "limits/row_elements_fit", 0): _as("CONCATENATION", _LARGE),
     ("edgetpu", "limits/both_sides_fit_a_tile", 0): _as("RESHAPE", _LARGE),
-    ("edgetpu", "limits/enlarges_up_to", 0): _as("RESIZE_BILINEAR", _SIGNAL),
-    ("edgetpu", "limits/enlarges_up_to", 1): _between(
+    ("edgetpu", "limits/enlarges_up_to", 0): _between(
+        "RESIZE_BILINEAR",
+        node("GlobalAveragePool", "c", "m"),
+        _resize("m", "a", **_CENTRED),
+        scales=np.array([1, 1, 33, 20], np.float32),
+    ),
+    ("edgetpu", "limits/enlarges_up_to", 1): _as("RESIZE_BILINEAR", _SIGNAL),
+    ("edgetpu", "limits/enlarges_up_to", 2): _between(
         "RESIZE_BILINEAR", _resize("c", "a", **_CENTRED), scales=np.array([1, 1, 8, 8], np.float32)
     ),
     ("edgetpu", "limits/output_fits_tiles", 0): _as(
@@ -396,6 +402,18 @@ TOLD: dict[tuple[str, str], tuple[Case, str]] = {
     ("edgetpu", "a softmax of many tokens in the middle"): (
         _as("SOFTMAX", _between("", node("Softmax", "c", "a", axis=3)), shape=(1, 3, 1, 17000)),
         "take it over fewer numbers",
+    ),
+    ("edgetpu", "a causal convolution of a signal"): (
+        Case(
+            "CONV_2D",
+            [
+                *[node("Conv", "x", "v", "c"), node("Relu", "c", "r"), node("Pad", "r", "pads", "p")],
+                node("Conv", "p", "w", "y", dilations=[4]),
+            ],
+            (1, 4, 40),
+            {"v": numbers(4, 4, 1), "w": numbers(8, 4, 3), "pads": integers(0, 0, 8, 0, 0, 0)},
+        ),
+        "add the step onnx_widen_1d,",
     ),
     ("gpu_delegate", "a volume"): (_VOLUME, "write it as the sum of a CONV_2D"),
     ("gpu_delegate", "an activation of volumes"): (_as("RELU", _VOLUME), "at most four axes are taken, and no step"),

@@ -53,9 +53,31 @@ def test_every_enlargement(
     shape = (1, channels, height, width)
     source = save(tmp_path / "source.onnx", resize(**kind), shape, opset=opset, scales=scales(*factors))
     made = rewrite(source, tmp_path / "made", most_elements=most)
-    if kind is BILINEAR and max(factors) > 4:
+    if kind is BILINEAR and max(factors) > 4 and (height, width) != (1, 1):
         assert "ConvTranspose" in operators(made)
     check_equal(source, made, shape, rounding=kind is BILINEAR)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        BILINEAR,
+        {"mode": "linear", "coordinate_transformation_mode": "align_corners"},
+        {"mode": "cubic", "coordinate_transformation_mode": "half_pixel"},
+    ],
+    ids=["half_pixel", "align_corners", "cubic"],
+)
+def test_a_single_pixel(kind: dict[str, str], tmp_path: Path) -> None:
+    """As a network of segmentation looks at its whole picture: resizes by 4 times at most, and no weights."""
+    source = save(tmp_path / "s.onnx", resize(**kind), (1, 10, 1, 1), scales=scales(33, 12))
+    made = rewrite(source, tmp_path / "made")
+    assert operators(made) == ["Resize", "Resize", "Resize"]
+    check_equal(source, made, (1, 10, 1, 1), rounding=True)
+    sliced = rewrite(source, tmp_path / "sliced", most_elements=33 * 12 * 8)
+    assert operators(sliced) == [*["Slice", "Resize", "Resize", "Resize"] * 2, "Concat"]
+    check_equal(source, sliced, (1, 10, 1, 1), rounding=True)
+    near = save(tmp_path / "n.onnx", resize(**kind), (1, 10, 1, 1), scales=scales(4, 1))
+    assert operators(rewrite(near, tmp_path / "near")) == ["Resize"]
 
 
 def test_slices_of_channels(tmp_path: Path) -> None:

@@ -20,6 +20,14 @@ def one_dimensional(view: View, operator: Operator, told: bool) -> Complaint | N
 
 
 @limit
+def single_pixel(view: View, operator: Operator, told: bool) -> Complaint | None:
+    """Whether its picture is one pixel, high and wide."""
+    data = view.input(operator, 0)
+    found = data is not None and len(data.shape) == 4 and tuple(data.shape[1:3]) == (1, 1)
+    return None if found == told else Complaint("whether it works on one pixel")
+
+
+@limit
 def reduces(view: View, operator: Operator, told: Sequence[int]) -> Complaint | None:
     """The axes over which it goes, all of them; its second input names them."""
     data, axes = view.input(operator, 0), view.input(operator, 1)

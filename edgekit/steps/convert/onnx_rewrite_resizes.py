@@ -3,7 +3,8 @@
 A large output is made in slices of the channels, which do not know of each other, and joined. Where there are too few
 channels for that, and for bilinear interpolation by a large factor, it becomes a transposed convolution: with weights
 of 1 where pixels are repeated, else with those of the interpolation, behind a border of one pixel that repeats the
-outermost ones. All of them compute the same numbers.
+outermost ones. A single pixel that fills a picture does so in several goes, each by a factor that is taken. All of them
+compute the same numbers.
 
 Where the factor is not that of the sizes (6.02, by which 20 pixels become 120), runtimes that only know sizes compute
 something else. It becomes two convolutions of one pixel, along the height and along the width, which hold the weights
@@ -35,11 +36,14 @@ class Options(StepOptions):
         "less than 3,145,728, and that only if they divide evenly among its tiles",
     )
     most_factor: PositiveInt = Field(
-        4, description="bilinear enlargement by a larger whole factor becomes a transposed convolution"
+        4,
+        ge=2,
+        description="bilinear enlargement by a larger whole factor becomes a transposed convolution, that of a single "
+        "pixel several resizes by this factor at most",
     )
 
 
-@rewriting_step("onnx_rewrite_resizes", version=4, options=Options, exact=True)
+@rewriting_step("onnx_rewrite_resizes", version=5, options=Options, exact=True)
 def onnx_rewrite_resizes(model: Any, options: Options) -> tuple[str, ...]:
     """Make large resizes in parts or by transposed convolution, and bilinear ones by a large factor so too."""
     done: Counter[str] = Counter()
@@ -51,6 +55,9 @@ def onnx_rewrite_resizes(model: Any, options: Options) -> tuple[str, ...]:
             done["by a factor that its sizes do not tell, as convolutions"] += made is not None
             return made
         parts = math.ceil(resize.elements / options.most_elements)
+        if resize.is_single and max(resize.factors) > options.most_factor and resize.fours >= parts:
+            done["of a single pixel, in several goes"] += 1
+            return resize.spread(options.most_factor, parts)
         if resize.interpolates and max(resize.factors) > options.most_factor:
             done["as transposed convolution"] += 1
             return resize.convolve(options.most_elements)
@@ -121,6 +128,11 @@ class Resize:
         return self._mode == "linear" and centred and min(self.factors) >= 1 and not smoothed
 
     @property
+    def is_single(self) -> bool:
+        """One pixel, which every kind of interpolation repeats."""
+        return self.height == self.width == 1 and self._mode in ("linear", "cubic")
+
+    @property
     def repeats(self) -> bool:
         """Each pixel stands as often as the factors say."""
         rounding = str(attribute_of(self.node, "nearest_mode", "round_prefer_floor"))
@@ -128,6 +140,21 @@ class Resize:
             self._places == "half_pixel" and rounding.startswith("round")
         )
         return self._mode == "nearest" and asked and min(self.factors) >= 1
+
+    def spread(self, most_factor: int, parts: int) -> list[Any]:
+        """The pixel in slices of its channels, each enlarged bilinearly by ``most_factor`` at most, again and again."""
+        each = math.ceil(self.fours / parts) * _CHANNELS
+        made = []
+        for first in range(0, self.channels, each):
+            last = min(first + each, self.channels)
+            whole = last - first == self.channels
+            name = self.node.input[0] if whole else self._slice(self.node.input[0], 1, first, last)
+            tall = wide = 1
+            while (tall, wide) != (self.tall, self.wide):
+                tall, wide = min(tall * most_factor, self.tall), min(wide * most_factor, self.wide)
+                name = self._add_resize(name, (1, last - first, tall, wide), mode="linear")
+            made.append(name)
+        return self._join(made, 1)
 
     def divide(self, parts: int) -> list[Any]:
         """Slices of the channels, each resized, joined again."""
@@ -182,10 +209,13 @@ class Resize:
     def _resize(self, name: str, channels: int) -> str:
         from onnx import helper
 
-        sizes = self.scope.constant(np.array([1, channels, self.tall, self.wide], np.int64), f"{name}_sizes")
         kept = {each.name: helper.get_attribute_value(each) for each in self.node.attribute}
         kept.pop("keep_aspect_ratio_policy", None)
-        return self._add("Resize", [name, "", "", sizes], **kept)
+        return self._add_resize(name, (1, channels, self.tall, self.wide), **kept)
+
+    def _add_resize(self, name: str, shape: tuple[int, ...], **attributes: Any) -> str:
+        sizes = self.scope.constant(np.array(shape, np.int64), f"{name}_sizes")
+        return self._add("Resize", [name, "", "", sizes], **attributes)
 
     def _slice(self, name: str, axis: int, first: int, last: int) -> str:
         ends = ((first, "first"), (last, "last"), (axis, "axis"))

@@ -11,6 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgekit.artifact import Artifact
+from edgekit.devices.limits.tokens import spreads
+from edgekit.devices.limits.view import View
+from edgekit.devices.rules.edgetpu_table import load_table
+from edgekit.graph import Graph, Operator, TensorInfo
 
 from ..onnx_models import Node, apply, check_equal, integers, node, numbers, operators, save
 
@@ -37,9 +41,9 @@ def attention(path: Path, heads: list[int], rows: int, inner: int, *, opset: int
 )
 def test_the_same_numbers(heads: list[int], rows: int, inner: int, most: int, opset: int, tmp_path: Path) -> None:
     source = attention(tmp_path / "source.onnx", heads, rows, inner, opset=opset)
-    made = apply(SPREAD, source, tmp_path / "made", most_numbers=most, most_parts=3)
+    made = apply(SPREAD, source, tmp_path / "made", most_numbers=most, most_parts=9)
     each = most // (rows * inner)
-    spread = each > 0 and math.ceil(rows / each) <= 3
+    spread = each > 0 and math.prod(heads) * math.ceil(rows / each) <= 9
     assert operators(made).count("MatMul") == (0 if spread else 2)
     parts = math.prod(heads) * math.ceil(rows / each) if spread else 0
     assert operators(made).count("Mul") == operators(made).count("ReduceSum") == 2 * parts
@@ -94,3 +98,42 @@ def test_what_stays(tmp_path: Path) -> None:
         used = {key: array for key, array in constants.items() if any(key in each.input for each in nodes)}
         source = save(tmp_path / f"{name}.onnx", nodes, shape, opset=opset, **used)
         assert operators(apply(SPREAD, source, tmp_path / name, **options)) == operators(source), name
+
+
+@pytest.mark.parametrize(
+    ("heads", "rows", "inner", "taken"),
+    [
+        ([3], 197, 64, True),  # ViT-Tiny
+        ([1, 6], 197, 64, True),  # DeiT-S
+        ([21], 197, 64, True),
+        ([22], 197, 64, False),
+        ([1], 950, 64, True),
+        ([1], 1000, 64, False),
+        ([64, 16], 16, 16, False),  # windows
+        ([8, 8], 4, 4, True),
+        ([5, 13], 4, 4, False),
+        ([20_000], 2, 2, False),
+    ],
+)
+def test_the_remedy_is_told_where_the_step_takes_it(
+    heads: list[int], rows: int, inner: int, taken: bool, tmp_path: Path
+) -> None:
+    """By the numbers of the Edge TPU's rules and the options that the step has by itself."""
+    swap = [*range(len(heads)), len(heads) + 1, len(heads)]
+    nodes = [node("Transpose", "x", "t", perm=swap), node("MatMul", "x", "t", "y")]
+    source = save(tmp_path / "source.onnx", nodes, (*heads, rows, inner))
+    found = operators(apply(SPREAD, source, tmp_path / "made"))
+    assert ("MatMul" not in found) == taken
+    assert found.count("Mul") <= 64
+    shapes = [(*heads, rows, inner), (*heads, inner, rows), (*heads, rows, rows)]
+    tensors = tuple(TensorInfo(f"t{place}", shape, "int8") for place, shape in enumerate(shapes))
+    product = Operator(0, "BATCH_MATMUL", (0, 1), (2,))
+    view = View(Graph("tflite", tensors, (product,), (0, 1), (2,)))
+    told = [
+        remedy.when["spreads"]
+        for cause in load_table().remedies.values()
+        for remedy in cause.get("BATCH_MATMUL", ())
+        if remedy.step == SPREAD
+    ]
+    assert len(told) == 2
+    assert [spreads(view, product, each) is None for each in told] == [taken, taken]

@@ -13,7 +13,7 @@ from edgekit.graph import Operator
 @limit
 def spreads(view: View, operator: Operator, told: Mapping[str, int]) -> Complaint | None:
     """A product [..., T, D] by [..., D, S], no linear layer, of which some rows at least, times D and times S, are at
-    most ``numbers``, with all rows in at most ``parts`` parts."""
+    most ``numbers``, with the rows of all heads in at most ``parts`` parts, one for each head at least."""
     first, second = view.input(operator, 0), view.input(operator, 1)
     if first is None or second is None or first.elements is None or second.elements is None:
         return Complaint("how large it is")
@@ -22,9 +22,9 @@ def spreads(view: View, operator: Operator, told: Mapping[str, int]) -> Complain
         return Complaint("it is no product of the same heads")
     rows, inner = (size or 1 for size in first.shape[-2:][:: -1 if operator.attributes.get("adj_x") else 1])
     columns = second.shape[-2 if operator.attributes.get("adj_y") else -1] or 1
-    most = told["numbers"] // (inner * columns)
-    if most == 0 or math.ceil(rows / most) > told["parts"]:
-        return Complaint(f"it makes {rows * inner * columns:,} products")
+    heads, most = math.prod(size or 1 for size in first.shape[:-2]), told["numbers"] // (inner * columns)
+    if most == 0 or heads * math.ceil(rows / most) > told["parts"]:
+        return Complaint(f"it makes {heads * rows * inner * columns:,} products, of {heads:,} heads")
     return None
 
 

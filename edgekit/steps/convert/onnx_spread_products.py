@@ -3,7 +3,8 @@
     a [T, D] by b [D, S]      becomes      a [T, 1, D] * b' [1, S, D], summed over the last axis
 
 Accelerators that take constant weights only can still multiply number by number. It costs T * S * D numbers in
-between, so it is for few tokens. Several heads are done one by one, and many rows in parts.
+between, so it is for few tokens. Several heads are done one by one, and many rows in parts, but in so many alone: each
+part is a multiplication and a sum of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class Options(StepOptions):
         1_000_000,
         description="numbers between multiplying and summing up; a larger product is done in parts of its rows",
     )
-    most_parts: PositiveInt = Field(16, description="parts of one head; a product of more stays")
+    most_parts: PositiveInt = Field(
+        64, description="parts of a product, of all its heads together and one for each at least; one of more stays"
+    )
     keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
 
 
@@ -49,10 +52,11 @@ def _spread(node: Any, scope: Scope, options: Options) -> list[Any] | None:
     if all(stored) or (stored[1] and len(sizes[1] or ()) == 2):
         return None  # a linear layer
     (*heads, rows, inner), (*others, _, columns) = (each or () for each in sizes)
+    count = math.prod(heads)
     most = options.most_numbers // (inner * columns)  # rows of one part
-    if heads != others or most == 0 or math.ceil(rows / most) > options.most_parts:
+    if heads != others or most == 0 or count * math.ceil(rows / most) > options.most_parts:
         return None
-    count, writer = math.prod(heads), _Writer(scope, node.output[0])
+    writer = _Writer(scope, node.output[0])
     first = writer.reshape(_before_reshape(scope, node.input[0]), [1, count * rows, 1, inner])
     source = _before_swap(scope, node.input[1])
     second = _before_reshape(scope, source or node.input[1])

@@ -237,15 +237,25 @@ FAILING = {
         f"head -c 20000 '{{compiled}}' > $OUT/model_edgetpu.tflite; cat <<'END'\n{HEAD}END",
         "cannot be read",
     ),
+    "writes what is no model": (
+        f"head -c 100 /dev/urandom > $OUT/model_edgetpu.tflite; cat <<'END'\n{HEAD}END",
+        "cannot be read",
+    ),
+    "links to what is no model": (f"ln -s /bin/sh $OUT/model_edgetpu.tflite; cat <<'END'\n{HEAD}END", "cannot be read"),
+    "copies another model": (
+        f"cat '{{other}}' > $OUT/model_edgetpu.tflite; cat <<'END'\n{HEAD}END",
+        "other inputs or outputs",
+    ),
     "maps nothing": (f"cp \"$MODEL\" $OUT/model_edgetpu.tflite; cat <<'END'\n{HEAD}END", "maps none"),
 }
 
 
 @pytest.mark.parametrize("way", FAILING)
 def test_a_compilation_that_fails(
-    way: str, script: Install, edgekit_command: Command, dense: Path, tmp_path: Path
+    way: str, script: Install, edgekit_command: Command, dense: Path, shared_data: Shared, tmp_path: Path
 ) -> None:
     body, told = FAILING[way]
+    body = body.replace("{other}", str(shared_data("coral/yolov5n-int8_640.tflite")))
     (tmp_path / "model.tflite").write_bytes(dense.read_bytes())
     (tmp_path / "yolo.yaml").write_text(RECIPE.format(model="model.tflite"))
     env = script(body.replace("{compiled}", str(dense.with_name("dense_256_edgetpu.tflite"))))

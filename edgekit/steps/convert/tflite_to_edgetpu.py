@@ -52,13 +52,6 @@ def tflite_to_edgetpu(context: Context, artifact: Artifact, options: Options) ->
         _log(context, output_file(context.workdir))
     if made.compiled is None:
         raise _refusal(artifact.path.name, made)
-    if not is_compiled(made.compiled):
-        raise StepError(
-            f"{PROGRAM} maps none of the model's operators, so that its file is an unchanged copy",
-            where=artifact.path.name,
-            remedy="edgekit check says why of each operator",
-            code="nothing_mapped",
-        )
     left = _describe(made.compiled, artifact).metadata["cpu_operators"]
     version = f" {made.report.version}" if made.report.version else ""
     notes = [
@@ -73,10 +66,12 @@ def _describe(compiled: Path, artifact: Artifact) -> Graph:
     """What the compiler wrote.
 
     Raises:
-        StepError: it cannot be read, or is another model.
+        StepError: it cannot be read, is another model, or has nothing compiled in it.
     """
+    source = describe_model(read_model(artifact.path))
     try:
-        graph = describe_compiled(compiled)
+        mapped = is_compiled(compiled)
+        graph = describe_compiled(compiled) if mapped else describe_model(read_model(compiled))
     except InputError as error:
         raise StepError(
             f"{PROGRAM} wrote a file that cannot be read: {error.message}",
@@ -84,12 +79,19 @@ def _describe(compiled: Path, artifact: Artifact) -> Graph:
             remedy="see in the log what it printed; a full disk leaves such files",
             code="compiled_unreadable",
         ) from error
-    if not same_ends(graph, describe_model(read_model(artifact.path))):
+    if not same_ends(graph, source):
         raise StepError(
             f"{PROGRAM} wrote a model with other inputs or outputs than it was given",
             where=artifact.path.name,
             remedy="see in the log what it printed, and which program of that name is on PATH",
             code="compiled_another",
+        )
+    if not mapped:
+        raise StepError(
+            f"{PROGRAM} maps none of the model's operators, so that its file is an unchanged copy",
+            where=artifact.path.name,
+            remedy="edgekit check says why of each operator",
+            code="nothing_mapped",
         )
     return graph
 

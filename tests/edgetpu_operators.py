@@ -55,18 +55,18 @@ def bias(count: int) -> np.ndarray:
     return np.zeros(count, np.int32)
 
 
-def conv(window: int, *, across: int = 1, down: int = 1, computed: bool = False) -> bytes:
+def conv(window: int, *, across: int = 1, down: int = 1, computed: bool = False, batch: int = 1) -> bytes:
     made = options("Conv2D", strideW=1, strideH=1, dilationWFactor=across, dilationHFactor=down)
     filters: Any = (4, window, window, 4) if computed else weights(4, window, window, 4)
-    return single("CONV_2D", [(1, 64, 64, 4), filters, bias(4)], (1, 64, 64, 4), made)
+    return single("CONV_2D", [(batch, 64, 64, 4), filters, bias(4)], (batch, 64, 64, 4), made)
 
 
-def depthwise(*, across: int = 1, down: int = 1, computed: bool = False) -> bytes:
+def depthwise(*, across: int = 1, down: int = 1, computed: bool = False, batch: int = 1) -> bytes:
     made = options(
         "DepthwiseConv2D", strideW=1, strideH=1, depthMultiplier=1, dilationWFactor=across, dilationHFactor=down
     )
     filters: Any = (1, 3, 3, 4) if computed else weights(1, 3, 3, 4)
-    return single("DEPTHWISE_CONV_2D", [(1, 8, 8, 4), filters, bias(4)], (1, 8, 8, 4), made)
+    return single("DEPTHWISE_CONV_2D", [(batch, 8, 8, 4), filters, bias(4)], (batch, 8, 8, 4), made)
 
 
 def dense(outputs: int, *, rows: int = 1, shuffled: int = 0, computed: bool = False) -> bytes:

@@ -140,8 +140,3 @@ def make_task(name: str | None, options: Mapping[str, Any] | None = None, classe
             code="invalid_option",
         ) from error
     return kind(validated, classes)
-
-
-def check_options(name: str, options: Mapping[str, Any]) -> None:
-    """Validate a task's options without making it; raises as ``make_task`` does."""
-    make_task(name, options)

@@ -68,11 +68,12 @@ def show(tensor: TensorInfo) -> str:
 def bytes_on_a_tile(tensor: TensorInfo, chip: Chip) -> int:
     """How much of an 8-bit tensor the fullest tile holds: its share of the rows, or all of a single row."""
     y, x, z = (1, 1, 1, *sizes(tensor))[-3:]
-    row = x * _fill_up(z, chip.channel_multiple)
+    row = x * fill_up(z, chip.channel_multiple)
     return math.ceil(y / chip.tiles) * row
 
 
-def _fill_up(size: int, multiple: int) -> int:
+def fill_up(size: int, multiple: int) -> int:
+    """The next multiple that holds ``size``."""
     return math.ceil(size / multiple) * multiple
 
 

@@ -29,7 +29,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from edgekit.devices.rules.edgetpu_limits import sizes
+from edgekit.devices.rules.edgetpu_limits import fill_up, sizes
 from edgekit.graph import Graph, Operator, TensorInfo
 
 _ROW = 64
@@ -113,19 +113,19 @@ def _weight_bytes(mapped: Mapped, operator: Operator) -> int:
     shape = mapped.shape(operator.inputs, 1)
     head = _head_bytes(mapped.tensor(operator.inputs, 1), mapped.tensor(operator.inputs, 2))
     if operator.type == "FULLY_CONNECTED" and shape:
-        return max(16, _fill_outputs(shape[0])) * (_fill_up(math.prod(shape[1:]), 4) + head)
+        return max(16, _fill_outputs(shape[0])) * (fill_up(math.prod(shape[1:]), 4) + head)
     if len(shape) != 4:
         return 0
     window = shape[1] * shape[2]
     if operator.type == "CONV_2D":
         outputs = _fill_outputs(_laid_apart(mapped, operator, shape[0]))
-        return outputs * (window * _fill_up(shape[3], 4) + head)
+        return outputs * (window * fill_up(shape[3], 4) + head)
     if operator.type == "DEPTHWISE_CONV_2D":
         image = mapped.shape(operator.inputs)
         if image[-1:] == (1,) and shape[3] > 1:
             return _fill_outputs(shape[3]) * (4 * window + head)
         window = 1 if image[1:3] == (1, 1) else window  # the rest of the window only ever sees padding
-        return _fill_up(shape[3], 4) * (4 * window + head)
+        return fill_up(shape[3], 4) * (4 * window + head)
     return 0
 
 
@@ -150,7 +150,7 @@ def _laid_apart(mapped: Mapped, operator: Operator, outputs: int) -> int:
         reader = mapped.graph.operators[readers[0]]
         if reader.type == "RESHAPE":
             part = (mapped.shape(reader.outputs) or (outputs,))[-1]
-            return outputs // part * _fill_up(part, 4) if 0 < part < outputs and outputs % part == 0 else outputs
+            return outputs // part * fill_up(part, 4) if 0 < part < outputs and outputs % part == 0 else outputs
         if reader.type not in _PASSING or not reader.outputs or reader.outputs[0] == index:
             break
         index = reader.outputs[0]
@@ -165,16 +165,16 @@ def _moving_bytes(mapped: Mapped, operator: Operator) -> int:
     if operator.type == "SOFTMAX":
         return 3 * _ROW * math.ceil(before[-1] / 4) if before[-1] % 4 else 0
     if operator.type == "PAD" and before[-1] != after[-1]:
-        return _fill_outputs(after[-1]) * (_fill_up(before[-1], 4) + _WORD)
+        return _fill_outputs(after[-1]) * (fill_up(before[-1], 4) + _WORD)
     if operator.type == "CONCATENATION":
         joined = [mapped.shape(operator.inputs, place)[-1:] for place in range(len(operator.inputs))]
         channels = [shape[0] for shape in joined if shape]
         if sum(channels) == after[-1] and any(size % 4 for size in channels[:-1]):
-            return max(16, _fill_outputs(after[-1])) * (sum(_fill_up(size, 4) for size in channels) + _WORD)
+            return max(16, _fill_outputs(after[-1])) * (sum(fill_up(size, 4) for size in channels) + _WORD)
     if operator.type == "STRIDED_SLICE" and before[-1] != after[-1]:
         begin = mapped.tensor(operator.inputs, 1)
         if begin is not None and begin.values and int(begin.values[-1]) % 4:
-            return _fill_outputs(after[-1]) * _fill_up(after[-1], 4)
+            return _fill_outputs(after[-1]) * fill_up(after[-1], 4)
     if operator.type == "RESHAPE" and before[-1] == 1 < after[-1] == math.prod(before):
         return 0 if _comes_in(mapped, operator) else _ROW * (min(after[-1], 16) + 1)
     if operator.type == "RESHAPE" and len(before) > 1 and 1 < before[-1] < after[-1] == before[-2] * before[-1]:
@@ -186,7 +186,7 @@ def _joining_bytes(channels: int, joined: int) -> int:
     """Columns laid behind each other: each 64 outputs come from the columns that lie under them."""
     starts = range(0, joined, 64)
     columns = max((min(start + 64, joined) - 1) // channels - start // channels + 1 for start in starts)
-    return len(starts) * 64 * columns * _fill_up(channels, 4)
+    return len(starts) * 64 * columns * fill_up(channels, 4)
 
 
 def _feeds_a_layer(mapped: Mapped, operator: Operator) -> bool:
@@ -226,12 +226,8 @@ def _constant_bytes(mapped: Mapped, operator: Operator) -> int:
 def _fill_outputs(channels: int) -> int:
     if channels == 1:
         return 4
-    return _fill_up(channels, 16 if channels <= 64 else 64)
-
-
-def _fill_up(size: int, multiple: int) -> int:
-    return math.ceil(size / multiple) * multiple
+    return fill_up(channels, 16 if channels <= 64 else 64)
 
 
 def _align(size: int) -> int:
-    return _fill_up(size, _ROW)
+    return fill_up(size, _ROW)

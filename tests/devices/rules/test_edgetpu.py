@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
@@ -176,6 +177,16 @@ def test_a_constant_beside_two_other_inputs_of_a_concatenation():
 )
 def test_what_else_decides_a_status(data: bytes, status: str):
     assert [one.status for one in judged(data).operators] == [STATUS[status]]
+
+
+@pytest.mark.parametrize(
+    "build",
+    [lambda batch: ops.conv(3, batch=batch), lambda batch: ops.depthwise(batch=batch)],
+    ids=["conv", "depthwise"],
+)
+def test_a_convolution_of_a_batch_has_too_many_axes(build: Callable[[int], bytes]):
+    """Four axes above 1 are one too many, so that a batch of pictures is refused for its rank."""
+    assert [judged(build(batch)).operators[0].status for batch in (1, 2)] == [STATUS["mapped"], STATUS["rank"]]
 
 
 def test_float16_weights_are_refused_for_their_rank_or_their_type():

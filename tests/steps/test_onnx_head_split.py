@@ -144,3 +144,12 @@ def test_a_constant_that_is_an_output(nets: ModuleType, tmp_path: Path) -> None:
     for expected, found in zip(run_source(source.path, pictures(2)), run_source(other.path, pictures(2)), strict=True):
         for key in expected:
             np.testing.assert_allclose(found[key], expected[key], rtol=1e-5, atol=1e-5)
+
+
+def test_a_head_that_is_named_twice(nets: ModuleType) -> None:
+    models = [nets.mixed_head(nms=False) for _ in range(2)]
+    heads = [node.output[0] for node in models[0].graph.node if node.op_type == "Conv"][-2:]
+    once, twice = split_heads(models[0], Scope(models[0]), heads), split_heads(models[1], Scope(models[1]), heads * 2)
+    assert once == twice
+    assert len(once) > len(heads)
+    assert models[0].graph == models[1].graph

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from edgekit.steps import STEPS
 
 from ..onnx_models import apply, check_equal, node, numbers, operators, save
 
@@ -67,3 +70,18 @@ def test_what_stays(tmp_path: Path) -> None:
     for name, (nodes, opset, constants, options) in cases.items():
         source = save(tmp_path / f"{name}.onnx", nodes, SHAPE, opset=opset, **constants)
         assert operators(apply(STEP, source, tmp_path / name, **options)) == operators(source), name
+
+
+def test_what_stays_adds_nothing(tmp_path: Path) -> None:
+    """A pick of one place whose sizes are free, beside one that becomes a slice."""
+    nodes = [node("Gather", "x", "one", "a", axis=1), node("Gather", "x", "some", "b", axis=1)]
+    nodes += [node("Unsqueeze", "a", "axes", "c"), node("Add", "c", "b", "y")]
+    constants = {"one": np.array(2), "some": np.array([1]), "axes": np.array([1])}
+    source = save(tmp_path / "source.onnx", nodes, ("N", 4, 5), **constants)
+    model = onnx.load(source.path)
+    onnx_pad_and_slice = STEPS.get(STEP).run.__wrapped__
+    onnx_pad_and_slice(model, STEPS.get(STEP).options())
+    assert [each.op_type for each in model.graph.node] == ["Gather", "Slice", "Unsqueeze", "Add"]
+    read = {name for each in model.graph.node for name in each.input}
+    assert {tensor.name for tensor in model.graph.initializer} <= read
+    check_equal(source, apply(STEP, source, tmp_path / "made"), (3, 4, 5), rounding=False)

@@ -30,11 +30,12 @@ MOST_PARTS = 6
 
 def split_heads(model: Any, scope: Scope, names: Sequence[str]) -> list[str]:
     """Split, in place, the convolutions that give some of the tensors ``names``, where what follows slices them; the
-    tensors that now stand for ``names``, each followed by the others of its parts."""
+    tensors that now stand for ``names``, each once and followed by the others of its parts."""
+    names = list(dict.fromkeys(names))
     heads = [name for name in names if _weights_of(model, scope, name) is not None]
     parts = _find_parts(model, scope, heads) if heads else {}
     if not parts:
-        return list(names)
+        return names
     made: dict[str, list[str]] = {}
     nodes: list[Any] = []
     left: list[str] = []

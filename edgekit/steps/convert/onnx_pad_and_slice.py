@@ -76,13 +76,13 @@ def _slice(node: Any, scope: Scope) -> list[Any] | None:
     if [place % size if size else place for place in places] != list(range(first, first + len(places))):
         return None
     output = node.output[0]
+    left = scope.shape(output)
+    if indices.ndim == 0 and (left is None or not all(left)):
+        return None
     ends = ((first, "first"), (first + len(places), "last"), (axis, "axis"))
     limits = [scope.constant(np.array([end], np.int64), f"{output}_{what}") for end, what in ends]
     if indices.ndim == 1:
         return [helper.make_node("Slice", [node.input[0], *limits], [output], name=node.name)]
-    left = scope.shape(output)
-    if left is None or not all(left):
-        return None
     cut, wanted = scope.new_name(f"{output}_cut"), scope.constant(np.array(left, np.int64), f"{output}_sizes")
     return [
         helper.make_node("Slice", [node.input[0], *limits], [cut], name=node.name),

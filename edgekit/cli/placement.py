@@ -57,6 +57,7 @@ def check_document(checked: Checked) -> dict[str, Any]:
         "tail": None if checked.tail is None else str(checked.tail),
         "next": checked.further.command,
         "idle": list(checked.further.idle),
+        "failed": dict(checked.further.failed),
         "gates": [verdict.to_dict() for verdict in checked.verdicts],
         "notes": list(placement.notes),
         "exit_code": checked.exit_code,
@@ -88,8 +89,11 @@ def _next(checked: Checked) -> str:
     if further.idle:
         listed, one = ", ".join(further.idle), len(further.idle) == 1
         lines.append(f"tried here: {listed} find{'s' * one} nothing to rewrite in this model")
+    lines += [f"tried here: {step} failed: {reason}" for step, reason in further.failed.items()]
     if further.command:
-        lines.append(f"next, with the steps that its remedies name: {further.command}")
+        batch = any(violation.rule == "batch" for violation in checked.judgement.placement.violations)
+        how = "one at a time" if batch else "with the steps that its remedies name"
+        lines.append(f"next, {how}: {further.command}")
     return "\n".join(lines)
 
 
@@ -126,8 +130,6 @@ def _violation(violation: Violation) -> dict[str, Any]:
 
 
 def _facts(checked: Checked) -> list[tuple[str, str]]:
-    from edgekit.report import figures
-
     judgement, placement = checked.judgement, checked.judgement.placement
     totals = placement.totals()
     as_if = ", as if quantized to 8-bit integers" if judgement.assumed_quantized else ""
@@ -146,18 +148,8 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
         rows.append(("accelerator", f"{inside}, in which the file does not list what was mapped"))
     elif placement.cpu_only:
         rows += [("accelerator", "none"), ("CPU", _all_on_cpu(placement))]
-    elif totals["accelerator"] is None:
-        rows.append(("accelerator", "not known"))
-    elif checked.profile.operators.rules is not None:
-        shares = [f"{totals['accelerator']} of {totals['operators']} operators"]
-        if totals["mapped_operators"] is not None:
-            shares[0] += f" ({figures.share(totals['mapped_operators'])})"
-        if totals["mapped_macs"] is not None:
-            shares.append(f"{figures.share(totals['mapped_macs'])} of MACs")
-        if totals["mapped_params"] is not None:
-            shares.append(f"{figures.share(totals['mapped_params'])} of parameters")
-        unknown = f"; where {_count(totals['not_known'], 'operator')} would run is not known"
-        rows.append(("accelerator", ", ".join(shares) + unknown * bool(totals["not_known"])))
+    elif checked.profile.operators.rules is not None or totals["accelerator"] is None:
+        rows.append(("accelerator", _mapped(placement)))
     if not placement.cpu_only:
         rows.append(("subgraphs", "not known" if placement.subgraphs is None else str(placement.subgraphs)))
     if placement.transposes:
@@ -170,6 +162,28 @@ def _facts(checked: Checked) -> list[tuple[str, str]]:
     if checked.latency is not None:
         rows.append(("latency", f"{checked.latency.text}; {checked.latency.conditions}"))
     return rows
+
+
+def _mapped(placement: Placement) -> str:
+    """``64 of 66 operators (97.0 %), 99.0 % of MACs, 98.0 % of parameters``; where it is not known of some operators,
+    the least that it comes to, if that is anything at all."""
+    from edgekit.report import figures
+
+    totals, least = placement.totals(), placement.shares()
+    mapped = sum(placed.placement == "accelerator" for placed in placement.operators)
+    unknown, count = totals["not_known"], totals["operators"]
+    if unknown and not mapped:
+        others = f" of {unknown} of {_count(count, 'operator')}; none of the others is there"
+        return "not known" + others * (unknown != count)
+    words = {"mapped_macs": "MACs", "mapped_params": "parameters"}
+    told = [f"{'at least ' if unknown else ''}{mapped} of {count} operators"]
+    if least["mapped_operators"] is not None:
+        told[0] += f" ({figures.share(least['mapped_operators'])})"
+    for name, word in words.items():
+        share = least[name]
+        if share is not None:
+            told.append(f"{'at least ' if totals[name] is None else ''}{figures.share(share)} of {word}")
+    return ", ".join(told) + (f"; where {_count(unknown, 'operator')} would run is not known" if unknown else "")
 
 
 def _step(name: str, checked: Checked) -> str:

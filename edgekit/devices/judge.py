@@ -75,11 +75,7 @@ class Judgement:
     def mapped_range(self, figure: str) -> tuple[float, float] | None:
         """(share on the accelerator, the same if all that is not known were there too) of ``mapped_operators`` or
         ``mapped_macs``; None where there is nothing to take a share of."""
-        least = self.placement.shares()[figure]
-        if self.placement.cpu_only:
-            return None if least is None else (least, least)
-        best = tuple(_if_known(placed) for placed in self.placement.operators)
-        most = replace(self.placement, operators=best).shares()[figure]
+        least, most = self.placement.shares()[figure], self.placement.at_most().shares()[figure]
         return None if least is None or most is None else (least, most)
 
     def summary(self) -> dict[str, Any]:
@@ -179,10 +175,6 @@ def _hold_refusals(placement: Placement, graph: Graph, profile: Profile) -> Plac
         return placement
     note = f"the compiler maps {', '.join(sorted(types))}, which the profile rules out; it divides the model as if not"
     return replace(placement, operators=tuple(held), notes=(*placement.notes, note))
-
-
-def _if_known(placed: Placed) -> Placed:
-    return replace(placed, placement="accelerator") if placed.cause == "unknown" else placed
 
 
 # --- violations ------------------------------------------------------------------------------------------------------

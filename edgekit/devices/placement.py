@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 #: ``not_known``: no source says whether the accelerator takes it. It never counts as mapped.
@@ -70,14 +70,23 @@ class Placement:
     def totals(self) -> dict[str, Any]:
         """{operators, accelerator, not_known, mapped_operators, mapped_macs, mapped_params}; the last three are shares
         0..1, and None where there is nothing to take a share of. ``not_known`` counts the operators whose place is not
-        known: they do not count as mapped, and where there are no others, ``accelerator`` and the shares are None."""
+        known: where there are any, ``accelerator`` is None, and so is every share that hangs on them."""
         unknown = sum(placed.cause == "unknown" for placed in self.operators)
         if not self.listed:
             return {"operators": None, "accelerator": None, "not_known": None, **self.shares()}
         counts = {"operators": len(self.operators), "accelerator": len(self._mapped()), "not_known": unknown}
-        if unknown and unknown == len(self.operators) and not self.cpu_only:
-            return {**counts, "accelerator": None, **dict.fromkeys(self.shares())}
-        return {**counts, **self.shares()}
+        if not unknown or self.cpu_only:
+            return {**counts, **self.shares()}
+        most = self.at_most().shares()
+        settled = {name: least if least == most[name] else None for name, least in self.shares().items()}
+        return {**counts, "accelerator": None, **settled}
+
+    def at_most(self) -> Placement:
+        """The same, if all whose place is not known were on the accelerator, if there is one."""
+        if self.cpu_only:
+            return self
+        there = (replace(one, placement="accelerator") if one.cause == "unknown" else one for one in self.operators)
+        return replace(self, operators=tuple(there))
 
     def shares(self) -> dict[str, float | None]:
         """{mapped_operators, mapped_macs, mapped_params}: what is known to be on the accelerator, 0..1, as the least

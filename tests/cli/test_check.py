@@ -205,6 +205,22 @@ def test_not_known_never_fits(tiny: Any, tmp_path: Path, edgekit_command: Comman
     document(edgekit_command(*words, "--strict"), 6)
 
 
+def test_one_that_is_known_makes_no_share(edgekit_command: Command, shared_data: Shared, tmp_path: Path) -> None:
+    """The phone's driver decides on all but the softmax, which this profile rules out: no share is known."""
+    refused = "operators: {refused: {value: [SOFTMAX], source: its manual}}\n"
+    (tmp_path / "phone.yaml").write_text(f"name: phone\nextends: android-npu\n{refused}")
+    file = shared_data("models/mobilenet_v2_1.0_224_quant.tflite")
+    words = ("check", file, "-t", "phone", "--targets-dir", tmp_path)
+    found = document(edgekit_command(*words, "--json"))
+    assert Counter(one["placement"] for one in found["operators"]) == {"not_known": 65, "cpu": 1}
+    shares = dict.fromkeys(("accelerator", "mapped_operators", "mapped_macs", "mapped_params"))
+    assert found["totals"] == {"operators": 66, "not_known": 65, **shares}
+    shown = edgekit_command(*words).stdout
+    assert re.search(
+        r"^ *accelerator +not known of 65 of 66 operators; none of the others is there$", shown, re.MULTILINE
+    )
+
+
 @pytest.mark.parametrize("target", ["onnxruntime-cpu", "browser"])
 def test_a_device_that_has_nothing_but_a_cpu(target: str, tiny: Any, edgekit_command: Command) -> None:
     """Nothing is accelerated, which misses a limit on it; all of it runs."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of
+from edgekit.steps.convert.onnx_rewriting import NodeWriter, Scope, attribute_of
 
 #: The axis that is resized stands where a convolution has its channels: [1, H, C, W], then [1, W, H, C], then as ever.
 _TURNS = ([0, 2, 1, 3], [0, 3, 1, 2], [0, 3, 2, 1])
@@ -20,26 +20,18 @@ _TURNS = ([0, 2, 1, 3], [0, 3, 1, 2], [0, 3, 2, 1])
 def multiply_pixels(node: Any, scope: Scope) -> list[Any] | None:
     """Convolutions of one pixel, over the rows and over the columns, with the weights of each input in each output;
     None for a resize by whole factors, or one that sizes tell, or that is more than nearest or bilinear."""
-    from onnx import helper
-
     matrices = _read_matrices(node, scope)
     if matrices is None:
         return None
-    made: list[Any] = []
-
-    def add(operator: str, inputs: list[str], **attributes: Any) -> str:
-        name = scope.new_name(f"{node.output[0]}_{operator.lower()}")
-        made.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
-        return name
-
+    writer = NodeWriter(scope, node.output[0])
     tensor = node.input[0]
     for turn, matrix in zip(_TURNS, matrices, strict=False):
         weights = matrix.astype(scope.dtype(node.input[0]))[:, :, None, None]
         kept = scope.constant(weights, f"{node.output[0]}_weights")
-        tensor = add("Conv", [add("Transpose", [tensor], perm=turn), kept], kernel_shape=[1, 1])
-    add("Transpose", [tensor], perm=_TURNS[2])
-    made[-1].output[0] = node.output[0]
-    return made
+        turned = writer.add("Transpose", [tensor], perm=turn)
+        tensor = writer.add("Conv", [turned, kept], kernel_shape=[1, 1])
+    writer.add("Transpose", [tensor], perm=_TURNS[2])
+    return writer.finish()
 
 
 def _read_matrices(node: Any, scope: Scope) -> tuple[np.ndarray, np.ndarray] | None:

@@ -6,7 +6,7 @@ Only the main graph is rewritten; the bodies of ``If`` and ``Loop`` stay as they
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -99,6 +99,27 @@ class Scope:
         name = self.new_name(stem)
         self.added.append(numpy_helper.from_array(values, name))
         return name
+
+
+class NodeWriter:
+    """Collects new nodes that take the place of the one that wrote ``output``, after which they are called."""
+
+    def __init__(self, scope: Scope, output: str) -> None:
+        self.scope, self.output = scope, output
+        self.nodes: list[Any] = []
+
+    def add(self, kind: str, inputs: Sequence[str], what: str = "", **attributes: Any) -> str:
+        """The tensor that a new node writes, called after ``what`` it is, or else its operator."""
+        from onnx import helper
+
+        name = self.scope.new_name(f"{self.output}_{what or kind.lower()}")
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def finish(self) -> list[Any]:
+        """The nodes, the last of which writes the output."""
+        self.nodes[-1].output[0] = self.output
+        return self.nodes
 
 
 #: (node, scope) -> the nodes that take its place, the last of which writes its output; None: it stays.

@@ -16,7 +16,14 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from edgekit.steps import StepOptions
-from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, count_notes, replace_nodes, rewriting_step
+from edgekit.steps.convert.onnx_rewriting import (
+    NodeWriter,
+    Scope,
+    attribute_of,
+    count_notes,
+    replace_nodes,
+    rewriting_step,
+)
 
 _FIRST_OPSET = 10  # of Slice with inputs
 _MOST_IN_A_ROW = 196_608  # numbers of a joint of three axes, which is one row to the Edge TPU
@@ -76,33 +83,22 @@ def _spread(node: Any, scope: Scope, options: Options) -> list[Any] | None:
     if count * rows * columns >= _MOST_IN_A_ROW:
         made = [writer.reshape(each, [1, 1, rows, columns]) for each in made]
     joined = writer.join(made)
-    writer.reshape(joined, [*heads, rows, columns], output=node.output[0])
-    return writer.nodes
+    writer.reshape(joined, [*heads, rows, columns])
+    return writer.finish()
 
 
-class _Writer:
-    """Collects new nodes; each method returns the tensor that its node writes."""
+class _Writer(NodeWriter):
+    """With the nodes that this step is made of."""
 
-    def __init__(self, scope: Scope, stem: str) -> None:
-        self.scope, self.stem = scope, stem
-        self.nodes: list[Any] = []
-
-    def add(self, kind: str, inputs: list[str], what: str, output: str | None = None, **attributes: Any) -> str:
-        from onnx import helper
-
-        name = self.scope.new_name(f"{self.stem}_{what}")
-        self.nodes.append(helper.make_node(kind, inputs, [output or name], name=name, **attributes))
-        return output or name
-
-    def reshape(self, name: str, sizes: list[int], output: str | None = None) -> str:
-        wanted = self.scope.constant(np.array(sizes, np.int64), f"{self.stem}_sizes")
-        return self.add("Reshape", [name, wanted], "reshaped", output)
+    def reshape(self, name: str, sizes: list[int]) -> str:
+        wanted = self.scope.constant(np.array(sizes, np.int64), f"{self.output}_sizes")
+        return self.add("Reshape", [name, wanted], "reshaped")
 
     def cut(self, name: str, start: int, end: int, size: int) -> str:
         """[1, size, ...] -> [1, end - start, ...]"""
         if end - start == size:
             return name
-        limits = [self.scope.constant(np.array([each], np.int64), f"{self.stem}_cut") for each in (start, end, 1)]
+        limits = [self.scope.constant(np.array([each], np.int64), f"{self.output}_cut") for each in (start, end, 1)]
         return self.add("Slice", [name, *limits], "part")
 
     def join(self, names: list[str]) -> str:
@@ -111,7 +107,7 @@ class _Writer:
     def sum_last(self, name: str) -> str:
         if self.scope.opset < 13:
             return self.add("ReduceSum", [name], "sums", axes=[3], keepdims=0)
-        axes = self.scope.constant(np.array([3], np.int64), f"{self.stem}_axes")
+        axes = self.scope.constant(np.array([3], np.int64), f"{self.output}_axes")
         return self.add("ReduceSum", [name, axes], "sums", keepdims=0)
 
 

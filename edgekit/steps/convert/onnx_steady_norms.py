@@ -20,6 +20,7 @@ from pydantic import Field
 
 from edgekit.steps import StepOptions
 from edgekit.steps.convert.onnx_rewriting import (
+    NodeWriter,
     Scope,
     attribute_of,
     count_notes,
@@ -52,11 +53,11 @@ def _from_operator(node: Any, scope: Scope) -> list[Any] | None:
     if shape is None or axis not in (-1, len(shape) - 1) or any(node.output[1:]):
         return None
     writer = _Writer(scope, node.output[0], node.input[0])
-    centred = writer.add("Sub", node.input[0], writer.mean(node.input[0]))
+    centred = writer.add("Sub", [node.input[0], writer.mean(node.input[0])])
     made = writer.norm(centred, float(attribute_of(node, "epsilon", 1e-5)))
-    made = writer.add("Mul", made, node.input[1])
+    made = writer.add("Mul", [made, node.input[1]])
     if len(node.input) > 2 and node.input[2]:
-        made = writer.add("Add", made, node.input[2])
+        made = writer.add("Add", [made, node.input[2]])
     return writer.finish()
 
 
@@ -106,40 +107,30 @@ def _squares(node: Any, name: str, scope: Scope) -> bool:
     return exponent is not None and node.input[0] == name and exponent.size == 1 and exponent.item() == 2
 
 
-class _Writer:
-    """Collects new nodes, the last of which writes ``output``; each method returns the tensor that its node writes."""
+class _Writer(NodeWriter):
+    """With numbers of the type of the tensor ``like``."""
 
     def __init__(self, scope: Scope, output: str, like: str) -> None:
-        self.scope, self.output, self.like = scope, output, like
-        self.nodes: list[Any] = []
+        super().__init__(scope, output)
+        self.like = like
 
     def norm(self, centred: str, eps: float) -> str:
-        side = self.add("Add", self.mean(self.add("Relu", centred)), self.number(max(math.sqrt(eps), _LEAST)))
+        side = self.add("Add", [self.mean(self.add("Relu", [centred])), self.number(max(math.sqrt(eps), _LEAST))])
         half = self.inverse_root(side)
-        factor = self.add("Mul", half, half)
-        even = self.add("Mul", centred, factor)
-        rest = self.add("Mul", self.add("Mul", factor, factor), self.number(eps))
-        variance = self.add("Add", self.mean(self.add("Mul", even, even)), rest)
-        return self.add("Mul", even, self.inverse_root(variance))
-
-    def add(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        from onnx import helper
-
-        name = self.scope.new_name(f"{self.output}_{kind.lower()}")
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
-        return name
+        factor = self.add("Mul", [half, half])
+        even = self.add("Mul", [centred, factor])
+        rest = self.add("Mul", [self.add("Mul", [factor, factor]), self.number(eps)])
+        variance = self.add("Add", [self.mean(self.add("Mul", [even, even])), rest])
+        return self.add("Mul", [even, self.inverse_root(variance)])
 
     def inverse_root(self, name: str) -> str:
-        return self.add("Reciprocal", self.add("Sqrt", name))
+        return self.add("Reciprocal", [self.add("Sqrt", [name])])
 
     def mean(self, name: str) -> str:
         if self.scope.opset < 18:
-            return self.add("ReduceMean", name, axes=[-1])
-        return self.add("ReduceMean", name, self.scope.constant(np.array([-1], np.int64), f"{self.output}_axes"))
+            return self.add("ReduceMean", [name], axes=[-1])
+        axes = self.scope.constant(np.array([-1], np.int64), f"{self.output}_axes")
+        return self.add("ReduceMean", [name, axes])
 
     def number(self, value: float) -> str:
         return self.scope.number(value, self.like, f"{self.output}_number")
-
-    def finish(self) -> list[Any]:
-        self.nodes[-1].output[0] = self.output
-        return self.nodes

@@ -72,11 +72,15 @@ def _row(model: str, target: str, done: subprocess.CompletedProcess[str]) -> tup
         str(done.returncode),
         found["verdict"],
         str(totals["operators"]),
-        f"{totals['mapped_operators']:.1%}",
-        f"{totals['mapped_macs']:.1%}",
+        _share(totals["mapped_operators"]),
+        _share(totals["mapped_macs"]),
         "?" if found["subgraphs"] is None else str(found["subgraphs"]),
         ", ".join(rejected) or "-",
     )
+
+
+def _share(share: float | None) -> str:
+    return "?" if share is None else f"{share:.1%}"
 
 
 def _options() -> argparse.Namespace:

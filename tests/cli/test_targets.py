@@ -118,6 +118,18 @@ def test_a_level_beyond_all_that_is_known_is_called_so(edgekit_command, tmp_path
     assert any(note.startswith("edgekit knows no TensorRT 99: its lists of TensorRT end with 10.1") for note in notes)
 
 
+def test_boards_with_dla_cores_say_what_is_judged(edgekit_command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    model = _relu(tmp_path / "model.onnx", 8)
+    cores = {}
+    for name in ("jetson-xavier-nx", "jetson-orin-nano"):
+        done = edgekit_command("check", str(model), "-t", name, "--json")
+        notes = json.loads(done.stdout)["notes"]
+        cores[name] = [note for note in notes if note.startswith("judged for the GPU: its DLA cores take fewer")]
+    assert [len(notes) for notes in cores.values()] == [1, 0]
+    with_cores = {name for name, one in PROFILES.items() if one.hardware.dla_cores and one.hardware.dla_cores.value}
+    assert with_cores == {name for name, one in PROFILES.items() if "DLA" in one.title}
+
+
 def test_validate_what_is_right(edgekit_command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "mine.yaml"
     path.write_text(MINE)

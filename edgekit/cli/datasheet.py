@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgekit.devices import Fact, Profile
+    from edgekit.devices.latency import Rates
     from edgekit.devices.profile import Figure, Route
 
 #: Columns where standard output is no terminal, and the fewest and most that are used.
@@ -209,12 +210,19 @@ def _estimates(profile: Profile, width: int) -> list[str]:
         (
             precision,
             f"fitted on {rates.models} published models ({rates.conditions})",
-            f"each estimated from the others: typical error {100 * rates.typical_error:.0f} %, "
-            f"worst {100 * rates.worst_error:.0f} %",
+            f"each estimated from the others: {_errors(rates)}",
         )
         for precision, rates in load_rates().get(profile.name, {}).items()
     ]
     return [_section("Latency estimates", rows, width)] if rows else []
+
+
+def _errors(rates: Rates) -> str:
+    """Of few models the table has the worst error alone: a median of them says little."""
+    worst = f"worst {100 * rates.worst_error:.0f} %"
+    if rates.typical_error == rates.worst_error:
+        return f"of {rates.models} models, {worst}"
+    return f"typical error {100 * rates.typical_error:.0f} %, {worst}"
 
 
 def _result(figure: Figure) -> str:

@@ -103,8 +103,12 @@ class Estimate:
 
     @property
     def text(self) -> str:
-        """``about 42 ms (estimate, typical error 12 %)``."""
-        return f"about {_two_digits(self.ms)} ms (estimate, typical error {100 * self.typical_error:.0f} %)"
+        """``about 42 ms (estimate, typical error 12 %)``; where the error is that of the worst model, because there are
+        few or the time is far beyond theirs, ``about 42 ms (estimate, of 4 models, worst error 18 %)``."""
+        about = f"about {_two_digits(self.ms)} ms (estimate"
+        if self.typical_error == self.worst_error:
+            return f"{about}, of {self.models} models, worst error {100 * self.worst_error:.0f} %)"
+        return f"{about}, typical error {100 * self.typical_error:.0f} %)"
 
     def to_dict(self) -> dict[str, Any]:
         return {

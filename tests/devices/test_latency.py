@@ -225,6 +225,7 @@ def test_the_text_names_the_error() -> None:
     assert Estimate(0.8512, 0.3, 0.4, 17, "", "").text == "about 0.85 ms (estimate, typical error 30 %)"
     assert Estimate(1234.0, 0.3, 0.4, 17, "", "").text == "about 1200 ms (estimate, typical error 30 %)"
     assert Estimate(9.96, 0.3, 0.4, 17, "", "").text == "about 10 ms (estimate, typical error 30 %)"
+    assert Estimate(42.0, 0.18, 0.18, 4, "", "").text == "about 42 ms (estimate, of 4 models, worst error 18 %)"
 
 
 def test_a_device_without_figures_or_without_that_precision_has_no_estimate(benchmarks: ModuleType) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.cli.step_flags import step_text
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,10 +54,12 @@ def way_of(result: RunResult, asked: Sequence[Written]) -> Way:
 @dataclass(frozen=True)
 class Further:
     """``command`` judges the model with the steps that remedies name (None: none, or none that changes it); ``idle``
-    are those that remedies name and that find nothing in it to rewrite."""
+    are those that remedies name and that find nothing in it to rewrite, ``failed`` those that ended with an error when
+    they were tried, each with that error in one line."""
 
     command: str | None = None
     idle: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def propose(jobs: Jobs, question: Question, placement: Placement, given: str, way: Way) -> tuple[Further, Placement]:
@@ -71,18 +73,27 @@ def propose(jobs: Jobs, question: Question, placement: Placement, given: str, wa
     placement = pass_over(placement, taken, ())
     tried: list[Written] = []
     idle: list[Written] = []
+    failed: list[Written] = []
+    reasons: dict[str, str] = {}
     while True:
         named = applicable(remedy_steps(placement, taken), question.profile, question.precision, given)
         untried = [written for written in named if written not in tried]
         tried += untried
-        idle += [written for written in untried if not _changes(jobs, question, written, given, way)]
-        following = pass_over(placement, taken, idle)
+        for written in untried:
+            try:
+                idle += [] if _changes(jobs, question, written, given, way) else [written]
+            except EdgekitError as error:
+                if isinstance(error, Interrupted):
+                    raise
+                failed.append(written)
+                reasons[step_text(written)] = " ".join(error.message.split())
+        following = pass_over(placement, taken, [*idle, *failed])
         if following == placement:
             break
         placement = following
-    changing = [written for written in named if written not in idle]
+    changing = [written for written in named if written not in idle and written not in failed]
     command = _command(question, in_order(changing)) if changing else None
-    return Further(command, tuple(map(step_text, idle))), mark_remedies(placement, taken, idle)
+    return Further(command, tuple(map(step_text, idle)), reasons), mark_remedies(placement, taken, idle, failed)
 
 
 def _command(question: Question, steps: Sequence[Written]) -> str:
@@ -97,7 +108,11 @@ def _command(question: Question, steps: Sequence[Written]) -> str:
 
 
 def _changes(jobs: Jobs, question: Question, written: Written, given: str, way: Way) -> bool:
-    """Whether a step makes another file of the one that it would get. One that refuses the model does not."""
+    """Whether a step makes another file of the one that it would get.
+
+    Raises:
+        EdgekitError: it refuses the model, crashes or runs out of time; or a step before it does.
+    """
     from edgekit.planning.checking import steps_to_judged
     from edgekit.steps import STEPS
 
@@ -110,12 +125,9 @@ def _changes(jobs: Jobs, question: Question, written: Written, given: str, way: 
         chain = steps_to_judged(question.profile, question.precision, given, (*question.steps, written))
         before = chain[: [next(iter(each)) for each in chain].index(name)]
     with tempfile.TemporaryDirectory(prefix="edgekit-check-") as folder:
-        try:
-            for place, each in enumerate(before):
-                start = _run(jobs, each, start, Path(folder) / str(place))
-            return _run(jobs, written, start, Path(folder) / "last").sha256 != start.sha256
-        except EdgekitError:
-            return False
+        for place, each in enumerate(before):
+            start = _run(jobs, each, start, Path(folder) / str(place))
+        return _run(jobs, written, start, Path(folder) / "last").sha256 != start.sha256
 
 
 def _run(jobs: Jobs, written: Written, artifact: Artifact, folder: Path) -> Artifact:

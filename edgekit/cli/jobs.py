@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 
 
 class Jobs:
-    """A pool of workers for the length of a ``with`` block. ``listen`` is told of the jobs as a run's listener is."""
+    """A pool of workers for the length of a ``with`` block. ``listen`` is told of the jobs as a run's listener is; a
+    job that takes longer than the time limit is ended."""
 
-    def __init__(self, listen: Callable[[Event], None] = lambda event: None) -> None:
+    def __init__(
+        self, listen: Callable[[Event], None] = lambda event: None, time_limit_seconds: float | None = None
+    ) -> None:
         from edgekit.engine.pool import Pool
         from edgekit.engine.settings import usable_cores
 
         self.threads = usable_cores()
         self._listen = listen
         self._began = time.monotonic()
-        self._pool = Pool(threads=self.threads)
+        self._pool = Pool(threads=self.threads, time_limit_seconds=time_limit_seconds)
 
     def __enter__(self) -> Jobs:
         return self

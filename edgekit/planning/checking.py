@@ -133,8 +133,8 @@ def _named_in(text: str | None) -> list[tuple[str, dict[str, Any]]]:
 
 def pass_over(placement: Placement, taken: Iterable[Written], idle: Iterable[Written]) -> Placement:
     """The placement, in which the next remedy stands for one that names nothing but steps which cannot help any more:
-    those that were ``taken`` and left the operator, and those that were tried and are ``idle``. Where there is no
-    other, the remedy stays."""
+    those that were ``taken`` and left the operator, and those that were tried and are ``idle`` or failed. Where there
+    is no other, the remedy stays."""
     vain = [*taken, *idle]
 
     def following(remedy: str | None, alternatives: tuple[str, ...]) -> dict[str, Any]:
@@ -150,10 +150,12 @@ def pass_over(placement: Placement, taken: Iterable[Written], idle: Iterable[Wri
     return replace(placement, operators=operators, violations=violations)
 
 
-def mark_remedies(placement: Placement, taken: Iterable[Written], idle: Iterable[Written]) -> Placement:
+def mark_remedies(
+    placement: Placement, taken: Iterable[Written], idle: Iterable[Written], failed: Iterable[Written] = ()
+) -> Placement:
     """The placement, in which remedies that name nothing but steps which cannot help any more say so: those that were
-    ``taken`` and left the operator, and those that were tried and are ``idle``."""
-    done, vain = [*taken], [*idle]
+    ``taken`` and left the operator, those that were tried and are ``idle``, and those that ``failed`` as they were."""
+    done, vain, broken = [*taken], [*idle], [*failed]
 
     def mark(text: str | None) -> str | None:
         named = _named_in(text)
@@ -163,6 +165,8 @@ def mark_remedies(placement: Placement, taken: Iterable[Written], idle: Iterable
             return f"{text} (taken already: it leaves this one)"
         if all(any(_covers(one, *step) for one in (*done, *vain)) for step in named):
             return f"{text} (tried here: it finds nothing to rewrite)"
+        if all(any(_covers(one, *step) for one in (*done, *vain, *broken)) for step in named):
+            return f"{text} (tried here: it failed)"
         return text
 
     operators = tuple(replace(placed, remedy=mark(placed.remedy)) for placed in placement.operators)

@@ -178,6 +178,11 @@ def test_remedies_that_cannot_help_any_more_are_marked() -> None:
         *texts[2:],  # not taken with this option
     ]
     assert str(marked.violations[0].remedy).endswith("(tried here: it finds nothing to rewrite)")
+    marked = mark_remedies(
+        Placement("predicted", operators, violations=(violation,)), taken, [], [{"onnx_widen_1d": {}}]
+    )
+    assert marked.operators[1].remedy == "onnx_widen_1d (tried here: it failed)"
+    assert str(marked.violations[0].remedy).endswith("(tried here: it failed)")
 
 
 def test_the_next_remedy_stands_for_one_that_cannot_help() -> None:

@@ -52,15 +52,16 @@ _PLAIN = ("NONE", None)
 SOFTMAX_OVER = 16_000
 
 
-def find_tail(graph: Graph, constants: Collection[int]) -> frozenset[int]:
-    """The places, in ``graph.operators``, of what would be moved. Empty where there is no post-processing, or the model
-    cannot be cut before it."""
-    return _Search(graph, constants).find()
+def find_tail(graph: Graph, constants: Collection[int], softmax_over: int = SOFTMAX_OVER) -> frozenset[int]:
+    """The places, in ``graph.operators``, of what would be moved; ``softmax_over`` is the step's option. Empty where
+    there is no post-processing, or the model cannot be cut before it."""
+    return _Search(graph, constants, softmax_over).find()
 
 
 class _Search:
-    def __init__(self, graph: Graph, constants: Collection[int]) -> None:
+    def __init__(self, graph: Graph, constants: Collection[int], softmax_over: int) -> None:
         self._graph = graph
+        self._softmax_over = softmax_over
         self._constants = set(constants)
         for operator in graph.operators:
             if operator.inputs and (self._is_folded(operator) or not self._flowing(operator)):
@@ -153,8 +154,8 @@ class _Search:
     def _is_cause(self, place: int) -> bool:
         operator = self._graph.operators[place]
         if operator.type in _SELECTS:
-            return True
-        if operator.type in _SOFTMAXES and self._classes(operator) > SOFTMAX_OVER:
+            return not self._is_mask(operator)
+        if operator.type in _SOFTMAXES and self._classes(operator) > self._softmax_over:
             return True
         if not self._is_head(operator):
             return False
@@ -164,6 +165,23 @@ class _Search:
         if operator.type in _ARITHMETIC:
             return any(index in self._constants and self._axes_over_one(index) > 1 for index in operator.inputs)
         return operator.type in _CURVES
+
+    def _is_mask(self, operator: Operator) -> bool:
+        """A comparison or choice that only a converter wrote: a threshold whose answer, as a number, multiplies what
+        was compared (ThresholdedRelu), or what takes the place of numbers that are unequal to themselves (GridSample)."""
+        if operator.type in ("SELECT", "SELECT_V2"):
+            made = next((one for one in self._graph.operators if operator.inputs[0] in one.outputs), None)
+            return made is not None and made.type == "NOT_EQUAL" and len(set(made.inputs)) == 1
+        compares = operator.type in ("GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL")
+        casts = self._read_by(operator)
+        products = [each for one in casts for each in self._read_by(one)]
+        given = set(self._flowing(operator))
+        masks = bool(products) and all(one.type == "MUL" and given & set(one.inputs) for one in products)
+        return compares and masks and all(one.type == "CAST" for one in casts)
+
+    def _read_by(self, operator: Operator) -> list[Operator]:
+        places = (place for index in operator.outputs for place in self._readers.get(index, ()))
+        return [self._graph.operators[place] for place in places]
 
     def _classes(self, operator: Operator) -> int:
         """How many numbers a softmax spreads over; 0 where that is not known."""

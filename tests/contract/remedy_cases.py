@@ -106,6 +106,15 @@ _GELU = _between(
     one=np.float32(1),
     half=np.float32(0.5),
 )
+_GRID = _end(
+    "",
+    *[
+        node("Conv", "c", "v", "two"),
+        node("Transpose", "two", "g", perm=[0, 2, 3, 1]),
+        node("GridSample", "c", "g", "y"),
+    ],
+    v=numbers(2, 24, 1, 1),
+)
 _ARGMAX, _ARGMIN = (
     _end(name, node(type_, "c", "chosen", axis=1), node("Cast", "chosen", "y", to=TensorProto.FLOAT))
     for name, type_ in (("ARG_MAX", "ArgMax"), ("ARG_MIN", "ArgMin"))
@@ -175,7 +184,14 @@ CASES: dict[tuple[str, str, int], Case] = {
     ("edgetpu", "operator/EXP", 4): _end("EXP", node("Exp", "c", "y")),
     ("edgetpu", "operator/LOG", 0): _as("LOG", _MISH),
     ("edgetpu", "operator/LOG", 1): _as("LOG", _SOFTPLUS),
-    ("edgetpu", "operator/LOG", 2): _end("LOG", node("Sigmoid", "c", "s"), node("Log", "s", "y")),
+    ("edgetpu", "operator/LOG", 2): _end(
+        "LOG",
+        *[node("GlobalAveragePool", "c", "p"), node("Reshape", "p", "low", "f"), node("Gemm", "f", "v", "z")],
+        node("LogSoftmax", "z", "y", axis=-1),
+        low=integers(1, 24),
+        v=numbers(24, 35),
+    ),
+    ("edgetpu", "operator/LOG", 3): _end("LOG", node("Sigmoid", "c", "s"), node("Log", "s", "y")),
     ("edgetpu", "operator/LEAKY_RELU", 0): _activation("LEAKY_RELU", "LeakyRelu", alpha=0.1),
     ("edgetpu", "operator/HARD_SWISH", 0): _activation("HARD_SWISH", "HardSwish"),
     ("edgetpu", "operator/RELU_0_TO_1", 0): _activation("RELU_0_TO_1", "HardSigmoid"),
@@ -392,6 +408,23 @@ TOLD: dict[tuple[str, str], tuple[Case, str]] = {
     ("edgetpu", "a norm of absolute values"): (
         _between("ABS", *[node("ReduceL1", "c", "n", axes=[1]), node("Mul", "c", "n", "a")]),
         "no step writes it",
+    ),
+    ("edgetpu", "the division of an erf at the end"): (_end("DIV", node("Erf", "c", "y")), "no step writes it"),
+    ("edgetpu", "the exponential of an erf at the end"): (_end("EXP", node("Erf", "c", "y")), "no step writes it"),
+    ("edgetpu", "a threshold at the end"): (
+        _end("GREATER", node("ThresholdedRelu", "c", "y", alpha=0.5)),
+        "it counts or chooses",
+    ),
+    ("edgetpu", "what is no number in a sampled grid"): (_as("SELECT_V2", _GRID), "it counts or chooses"),
+    ("edgetpu", "the pixels of a sampled grid"): (_as("CAST", _GRID), "it counts or chooses"),
+    ("edgetpu", "where a sampled grid lies"): (_as("FLOOR", _GRID), "no step writes it"),
+    ("edgetpu", "a bicubic resize"): (
+        _as(
+            "BATCH_MATMUL",
+            _end("", _resize("c", "y", mode="cubic"), scales=np.array([1, 1, 16, 16], np.float32)),
+            shape=(1, 3, 64, 64),
+        ),
+        "one of its factors is constant",
     ),
     ("edgetpu", "erf elsewhere than in GELU"): (_activation("ABS", "Erf"), "no step writes it"),
     ("edgetpu", "a norm's square root"): (_NORM, "no step writes it"),

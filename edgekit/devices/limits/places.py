@@ -24,6 +24,15 @@ def in_tail(view: View, operator: Operator, told: bool) -> Complaint | None:
 
 
 @limit
+def in_softmax_tail(view: View, operator: Operator, told: bool) -> Complaint | None:
+    """Whether it is a softmax at the model's end, or follows one there: what the step onnx_cut_tail moves to the host
+    with the option softmax_over=0."""
+    if (operator.index in view.softmax_tail) == told:
+        return None
+    return Complaint("it is no softmax at the model's end" if told else "it is a softmax at the model's end")
+
+
+@limit
 def read_by(view: View, operator: Operator, told: Sequence[str]) -> Complaint | None:
     """One of these reads what it makes; ``ADD/LOG`` is an ADD that a LOG reads."""
     found = any(_is_read(view, operator, path.split("/")) for path in told)

@@ -45,6 +45,12 @@ class View:
         return frozenset(self.graph.operators[place].index for place in find_tail(self.graph, self.constants))
 
     @cached_property
+    def softmax_tail(self) -> frozenset[int]:
+        """The ``index`` of what it would move with the option softmax_over=0: final softmaxes too."""
+        found = find_tail(self.graph, self.constants, softmax_over=0)
+        return frozenset(self.graph.operators[place].index for place in found)
+
+    @cached_property
     def makers(self) -> dict[int, Operator]:
         """{tensor: the operator that computes it}."""
         return {index: operator for operator in self.graph.operators for index in operator.outputs if index >= 0}

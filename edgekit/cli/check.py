@@ -206,6 +206,7 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
     from edgekit.devices.judge import judge_graph, judge_inexpressible
     from edgekit.devices.latency import estimate
     from edgekit.planning.checking import is_compiled_for, steps_to_judged
+    from edgekit.planning.quantizing import judge_quantizer
 
     flags, profile, precision = question.flags, question.profile, question.precision
     assert flags.model is not None
@@ -233,7 +234,7 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         else:
             converted = path is not None
             judgement = judge_graph(graph, profile, precision=precision, converted=converted, ask=asking.ask)
-            judgement = asking.finish(judgement)
+            judgement = judge_quantizer(asking.finish(judgement), graph, profile, precision)
         start = way if steps else replace(way, reached={artifact.format: artifact})
         further = Further()
         if not compiled:

@@ -25,7 +25,7 @@ from edgekit.formats.tflite_file import (
     type_of,
     write_constant,
 )
-from edgekit.graph import Quantization
+from edgekit.graph import Graph, Operator, Quantization
 from edgekit.numerics.affine import choose_quantization, quantize
 
 #: They move, pick or compare numbers: what comes out has the scale and zero point of what went in (indices have none),
@@ -38,6 +38,19 @@ _MOVES = frozenset(
 )
 #: They compute, and their kernels take any scale and zero point on either side and for constants.
 _COMPUTES = frozenset({"RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "PRELU", "ELU", "ABS"})
+#: What the quantizer itself writes in int8 (its own policy for 8-bit weights and activations).
+_QUANTIZED = frozenset(
+    {
+        *("ADD", "AVERAGE_POOL_2D", "BATCH_MATMUL", "BROADCAST_TO", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D"),
+        *("DIV", "DYNAMIC_UPDATE_SLICE", "EQUAL", "FULLY_CONNECTED", "GATHER", "GATHER_ND", "GELU", "HARD_SWISH"),
+        *("LOGISTIC", "MAXIMUM", "MAX_POOL_2D", "MEAN", "MIRROR_PAD", "MUL", "NOT_EQUAL", "PACK", "PAD", "PADV2"),
+        *("REDUCE_MIN", "RELU", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "RSQRT", "SELECT"),
+        *("SELECT_V2", "SLICE", "SOFTMAX", "SPACE_TO_DEPTH", "SPLIT", "SQRT", "SQUARED_DIFFERENCE", "STRIDED_SLICE"),
+        *("STABLEHLO_COMPOSITE", "SUB", "SUM", "TANH", "TRANSPOSE", "TRANSPOSE_CONV", "UNPACK"),
+    }
+)
+#: All that an int8 file can have in int8; what else reads or writes floats stays in float.
+INTEGER_FORMS = _QUANTIZED | _MOVES | _COMPUTES
 
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -56,6 +69,20 @@ def absorb_islands(model: Model, ranges: Ranges) -> list[str]:
     if absorbed:
         _drop_unread(model)
     return absorbed
+
+
+def without_integer_form(graph: Graph) -> list[Operator]:
+    """The operators of a float graph that stay in float, whatever is calibrated."""
+    return [
+        operator
+        for operator in graph.operators
+        if operator.type not in (*INTEGER_FORMS, "QUANTIZE", "DEQUANTIZE")
+        and any(
+            graph.tensors[index].dtype.startswith("float")
+            for index in (*operator.inputs, *operator.outputs)
+            if index >= 0
+        )
+    ]
 
 
 def find_float_operators(model: Model) -> list[StoredOperator]:

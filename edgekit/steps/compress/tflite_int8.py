@@ -63,6 +63,12 @@ class Options(StepOptions):
         "auto", description="operators that have no int8 form; auto refuses them where compatible is tf2.5"
     )
 
+    @property
+    def refuses_float(self) -> bool:
+        """Whether an operator that has no int8 form ends the step."""
+        old = self.compatible == "tf2.5"
+        return self.float_operators == "refuse" or (self.float_operators == "auto" and old)
+
 
 @step(
     "tflite_int8",
@@ -173,10 +179,7 @@ def _finish(model: Model, float_model: Model, ranges: Ranges, options: Options) 
     """Mend the model in place; notes on what was done."""
     absorb_islands(model, ranges)
     left = [_title(model, operator) for operator in find_float_operators(model)]
-    refuse = options.float_operators == "refuse" or (
-        options.float_operators == "auto" and options.compatible == "tf2.5"
-    )
-    if left and refuse:
+    if left and options.refuses_float:
         raise StepError(
             f"no int8 form of {_list(left)}",
             where=left[0],

@@ -230,11 +230,13 @@ def _compiled_memory(placement: Placement) -> str:
 def _need(need: Need) -> str:
     from edgekit.report import figures
 
-    needs = "need is not known" if need.needs is None else figures.size(need.needs)
+    counted = f" as {need.counted_as}" if need.counted_as else ""
+    needs = "need is not known" if need.needs is None else figures.size(need.needs) + counted
     if need.has is None:
         return f"{needs}; how much the device has is not known" if need.searched else needs
     if need.exceeds:
-        return f"{needs}; more than the device's {figures.size(need.has)}"
+        more = f"{needs}; more than the device's {figures.size(need.has)}"
+        return f"{more}: what is beyond is fetched for every inference" if need.name == "parameter_bytes" else more
     return f"{needs}; the device has at most {figures.size(need.has)}"
 
 
@@ -369,7 +371,9 @@ def _verdict_text(checked: Checked) -> str:
         return f"all of it runs on the CPU ({_count(len(placement.operators), 'operator')}); there is no accelerator"
     if verdict == "fits":
         host = sum(placed.cause == "host" for placed in placement.operators)
-        return "all of it runs on the accelerator" + (f", {_count(host, 'operator')} at its ends aside" if host else "")
+        aside = f", {_count(host, 'operator')} at its ends aside" if host else ""
+        beyond = any(need.name == "parameter_bytes" and need.exceeds for need in checked.judgement.memory)
+        return "all of it runs on the accelerator" + aside + ", which does not keep all of its parameters" * beyond
     if not placement.listed:
         left = _count(sum(placed.placement == "cpu" for placed in placement.operators), "operator")
         return f"the compiler left {left} to the CPU, and put all else on the accelerator"

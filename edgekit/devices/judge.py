@@ -30,7 +30,7 @@ class Need:
 
     ``required`` False: a model that needs more still runs (parameters are then fetched again and again). ``has`` may be
     an upper bound, so that a need below it is no proof. ``searched``: where a figure was looked for that the profile
-    calls unknown.
+    calls unknown. ``counted_as``: the type in which the device holds what is float32 in the file (None: as it is).
     """
 
     name: str
@@ -39,6 +39,7 @@ class Need:
     source: str | None = None
     required: bool = False
     searched: str | None = None
+    counted_as: str | None = None
 
     @property
     def exceeds(self) -> bool | None:
@@ -118,7 +119,7 @@ def judge_graph(
         *_check_shapes(judged, profile),
         *_check_opset(judged, profile),
     )
-    memory = tuple(_needs(judged, profile))
+    memory = tuple(_needs(judged, profile, precision))
     final = assumed or not converted  # what is still to be made smaller may need less than it does now
     violations = (*own, *(_too_large(need) for need in memory if final and need.required and need.exceeds))
     added = tuple(violation for violation in violations if violation.rule not in known)
@@ -267,7 +268,25 @@ def _shown(tensor: TensorInfo) -> str:
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
-def _needs(graph: Graph, profile: Profile) -> Iterator[Need]:
+def _needs(graph: Graph, profile: Profile, precision: str | None = None) -> Iterator[Need]:
+    """Of a device that computes in half precision, in which it also holds what the file has in float32."""
+    found = profile.precisions.get(precision or profile.default_precision)
+    halved = _halve(graph) if found is not None and found.activations.value == "float16" else graph
+    for need in _needs_of(halved, profile):
+        yield replace(need, counted_as="float16") if halved != graph else need
+
+
+def _halve(graph: Graph) -> Graph:
+    """The graph with float16 for float32, but for what goes in and out."""
+    ends = {*graph.inputs, *graph.outputs}
+    tensors = (
+        replace(tensor, dtype="float16") if tensor.dtype == "float32" and index not in ends else tensor
+        for index, tensor in enumerate(graph.tensors)
+    )
+    return replace(graph, tensors=tuple(tensors))
+
+
+def _needs_of(graph: Graph, profile: Profile) -> Iterator[Need]:
     most = profile.shapes.max_batch
     if most is not None and most.value == 1:
         graph = _with_batch_of_one(graph)

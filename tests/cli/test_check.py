@@ -78,6 +78,28 @@ def test_file_that_fits(edgekit_command: Command, shared_data: Shared) -> None:
     assert found["gates"][0]["result"] == "pass"
 
 
+def test_parameters_beyond_the_chips_store(edgekit_command: Command, shared_data: Shared, tmp_path: Path) -> None:
+    """All of it is mapped, and the profile has less room than its 3.5 million parameters: both are told."""
+    room = 'memory: {parameter_bytes: {value: 1000000, source: "its manual"}}\n'
+    (tmp_path / "small.yaml").write_text(f"name: small\nextends: coral\n{room}")
+    file = shared_data("models/mobilenet_v2_1.0_224_quant.tflite")
+    done = edgekit_command("check", file, "--target", "small", "--targets-dir", tmp_path)
+    assert done.returncode == 0
+    room_told = "more than the device's 1.00 MB: what is beyond is fetched for every inference"
+    assert re.search(rf"^ *parameters +[\d.]+ MB; {re.escape(room_told)}$", done.stdout, re.MULTILINE)
+    assert "fits: all of it runs on the accelerator, which does not keep all of its parameters; exit 0" in done.stdout
+
+
+def test_a_float_file_counts_as_the_device_holds_it(tiny: Any, edgekit_command: Command) -> None:
+    needs = {}
+    for target in ("jetson-orin-nano/fp16", "jetson-orin-nano/fp32"):
+        words = ("check", tiny.model, "--target", target)
+        needs[target] = document(edgekit_command(*words, "--json"))["memory"]["parameter_bytes"]["needs"]
+        shown = edgekit_command(*words).stdout
+        assert bool(re.search(r"^ *parameters .* as float16$", shown, re.MULTILINE)) == target.endswith("fp16")
+    assert needs["jetson-orin-nano/fp32"] == 2 * needs["jetson-orin-nano/fp16"] > 0
+
+
 def test_partial_and_its_limits(edgekit_command: Command, shared_data: Shared) -> None:
     """A detector with its post-processing, which Coral's documents leave to the CPU: 114 of 115 operators."""
     file = shared_data("coral/ssd_mobilenet_detect_postprocess.tflite")

@@ -215,6 +215,17 @@ def test_memory_of_the_device(rules: dict[str, Any], has: int | None, exceeds: b
     assert any(violation.rule == "memory" for violation in found.placement.violations) is violates
 
 
+def test_what_a_device_holds_in_half_precision_is_counted_so(rules: dict[str, Any]) -> None:
+    """Weights of 108 numbers and 4 biases; 256 features in half precision beside the output's 256 in float32."""
+    fact = {"value": "float16", "source": "manual"}
+    half = {"weights": fact, "activations": fact, "io": fact | {"value": ["float32"]}}
+    more = {"precisions": {"fp16": half}, "routes": {"fp16": [{"step": "tflite_fp16"}]}, "excluded": {}}
+    memory = judge_graph(network(), board(operators=TINY, **more)).memory
+    assert [(need.needs, need.counted_as) for need in memory] == [(2 * 112, "float16"), (2 * 256 + 4 * 256, "float16")]
+    memory = judge_graph(network("int8"), board(operators=TINY)).memory
+    assert [(need.needs, need.counted_as) for need in memory] == [(108 + 4 * 4, None), (512, None)]
+
+
 def test_a_file_that_is_still_to_be_made_smaller_is_not_too_large(rules: dict[str, Any]) -> None:
     fact = {"value": 700, "source": "manual"}
     half = {"weights": fact | {"value": "float16"}, "activations": fact | {"value": "float16"}}

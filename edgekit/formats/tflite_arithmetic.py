@@ -7,6 +7,10 @@
 
 TensorFlow Lite has int8 kernels for MUL and RSQRT, and the Edge TPU takes both; DIV, SQRT, SQUARE, POW and NEG have
 none in its older runtimes. A root that something else reads too, or that the model gives out, stays for that.
+
+Only a root of 0 is another matter: a number by it is infinite as DIV, but NaN where XNNPACK computes the RSQRT (the
+reference kernels give the largest float for both). Norms and deviations, whose dividend is 0 too where they are, are
+NaN in either form. So nothing is kept as DIV for that: a model that may come there adds an epsilon below the root.
 """
 
 from __future__ import annotations

@@ -109,12 +109,12 @@ def network(build: Build) -> bytes:
     return bytes(model.finish(list(build(model, model.input("x", SHAPE)))))
 
 
-def run(data: bytes) -> list[np.ndarray]:
+def run(data: bytes, x: np.ndarray | None = None) -> list[np.ndarray]:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=data)
     interpreter.allocate_tensors()
-    x = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
+    x = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32) if x is None else x
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x)
     interpreter.invoke()
     return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
@@ -152,3 +152,30 @@ def test_same_numbers_of_other_operators(build: Build, types: list[str]) -> None
 def test_what_stays_as_it_is(build: Build) -> None:
     data = network(build)
     assert multiply_instead(data) == data
+
+
+def number_by_root(epsilon: float) -> Build:
+    def build(model: Any, x: int) -> list[int]:
+        total = model.add("ADD", [sums(model, x), model.constant(number(epsilon))], ROWS, schema.AddOptionsT())
+        return [divide(model, model.constant(number([3.0])), model.add("SQRT", [total], ROWS), ROWS)]
+
+    return build
+
+
+def test_a_root_of_zero() -> None:
+    """What the module says of it: a norm of 0 is NaN in either form, a number by 0 is infinite as DIV and is not finite
+    or the largest float otherwise; an epsilon keeps both finite and equal."""
+    x = np.zeros(SHAPE, np.float32)
+    x[:, 0] = 1.0  # the rows behind it have a root of 0
+    for build in (by_root, number_by_root(0.0), number_by_root(1e-6)):
+        (before,), (after,) = run(network(build), x), run(multiply_instead(network(build)), x)
+        np.testing.assert_allclose(after[:, 0], before[:, 0], rtol=1e-6)
+        if build is by_root:
+            assert np.isnan(before[:, 1:]).all() and np.isnan(after[:, 1:]).all()
+    np.testing.assert_allclose(after, before, rtol=1e-5)
+    assert np.isfinite(after).all()
+    (before,), (after,) = (
+        run(data, x) for data in (network(number_by_root(0.0)), multiply_instead(network(number_by_root(0.0))))
+    )
+    largest = np.finfo(np.float32).max
+    assert (before[:, 1:] >= largest).all() and not (after[:, 1:] < largest).any()

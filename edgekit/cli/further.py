@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from edgekit.planning.checking import Written
 
 
+#: A batch of pictures has as many axes at least.
+_PICTURE_AXES = 4
+
+
 @dataclass(frozen=True)
 class Way:
     """The files on the way to the one that is judged. ``reached`` is the last of each format; ``unchanged`` are the
@@ -68,6 +72,8 @@ def propose(jobs: Jobs, question: Question, placement: Placement, given: str, wa
     help, and those are marked that have none."""
     from edgekit.planning.checking import applicable, in_order, mark_remedies, pass_over, remedy_steps
 
+    if any(violation.rule == "batch" for violation in placement.violations):
+        return Further(_with_batch_of_one(question, given)), placement
     taken: list[Written] = [*question.steps]
     taken += [{name: {}} for name in way.steps]
     placement = pass_over(placement, taken, ())
@@ -97,6 +103,7 @@ def propose(jobs: Jobs, question: Question, placement: Placement, given: str, wa
 
 
 def _command(question: Question, steps: Sequence[Written]) -> str:
+    """Of the model with the sizes of its flags, the steps of ``--step`` and then ``steps``."""
     flags, profile, precision = question.flags, question.profile, question.precision
     words = ["edgekit", "check", str(flags.model)]
     words += ["--weights", str(flags.weights)] if flags.weights is not None else []
@@ -105,6 +112,26 @@ def _command(question: Question, steps: Sequence[Written]) -> str:
     words += ["--targets-dir", str(question.targets_dir)] if question.targets_dir is not None else []
     texts = [step_text(written) for written in (*question.steps, *steps)]
     return shlex.join([*words, *(word for text in texts for word in ("--step", text))])
+
+
+def _with_batch_of_one(question: Question, given: str) -> str | None:
+    """The command for one picture, before which no step can cure anything: with 1 for the batch of ``--shape``. None
+    where the file itself says how many there are."""
+    from edgekit.formats import FORMATS
+    from edgekit.recipe.paths import split_factory
+
+    file, factory = split_factory(str(question.flags.model))
+    stored = {} if factory is not None else FORMATS.get(given).read_header(Path(file)).inputs
+    shapes = []
+    for shape in question.flags.shape:
+        name, equals, sizes = shape.rpartition("=")
+        first, *others = sizes.split("x")
+        known = stored.get(name, next(iter(stored.values()), ()) if not name else ())
+        free = len(others) >= _PICTURE_AXES - 1 and known[:1] in ((), (None,))
+        shapes.append(name + equals + "x".join(["1" if free else first, *others]))
+    if tuple(shapes) == question.flags.shape:
+        return None
+    return _command(replace(question, flags=replace(question.flags, shape=tuple(shapes))), ())
 
 
 def _changes(jobs: Jobs, question: Question, written: Written, given: str, way: Way) -> bool:

@@ -168,7 +168,7 @@ class _Search:
 
     def _is_mask(self, operator: Operator) -> bool:
         """A comparison or choice that only a converter wrote: a threshold whose answer, as a number, multiplies what
-        was compared (ThresholdedRelu), or what takes the place of numbers that are unequal to themselves (GridSample)."""
+        was compared (ThresholdedRelu), or what stands for numbers that are unequal to themselves (GridSample)."""
         if operator.type in ("SELECT", "SELECT_V2"):
             made = next((one for one in self._graph.operators if operator.inputs[0] in one.outputs), None)
             return made is not None and made.type == "NOT_EQUAL" and len(set(made.inputs)) == 1

@@ -16,7 +16,9 @@ from edgekit.cli.model_flags import Flags
 from edgekit.cli.placement import check_document, check_text
 from edgekit.devices import load_profiles
 from edgekit.devices.judge import Judgement
-from edgekit.devices.placement import Placed, Placement
+from edgekit.devices.placement import Placed, Placement, Violation
+
+from ..onnx_models import node, save
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +82,23 @@ def test_both_are_told_apart(artifact: Artifact) -> None:
     assert "tried here: onnx_widen_1d failed: it ran out of time" in lines
     document = check_document(checked)
     assert (document["idle"], document["failed"]) == (["onnx_pool_means"], {"onnx_widen_1d": "it ran out of time"})
+
+
+@pytest.mark.parametrize(
+    ("batch", "shape", "proposed"),
+    [("N", "4x3x8x8", "1x3x8x8"), ("N", "x=4x3x8x8", "x=1x3x8x8"), (4, "4x3x8x8", None), (4, None, None)],
+)
+def test_a_batch_that_the_device_does_not_take(
+    batch: int | str, shape: str | None, proposed: str | None, tmp_path: Path
+) -> None:
+    """Whatever else its remedies name: the same command for one picture, where the file leaves that free."""
+    file = save(tmp_path / "m.onnx", [node("Abs", "x", "y")], (batch, 3, 8, 8)).path
+    profile = load_profiles().find("coral")
+    flags = Flags(model=str(file), shape=() if shape is None else (shape,))
+    question = Question(flags, profile, profile.default_precision, ({"onnx_simplify": {}},))
+    told = Placed(0, "Abs", "", "cpu", "", "rejected", "", "add the step onnx_replace_activations")
+    placement = Placement("predicted", (told,), violations=(Violation("batch", "a batch of 4"),))
+    with Jobs() as jobs:
+        further, left = propose(jobs, question, placement, "onnx", Way())
+    wanted = f"edgekit check {file} --shape {proposed} --target coral --step onnx_simplify" if proposed else None
+    assert (further.command, further.idle) == (wanted, ()) and left == placement

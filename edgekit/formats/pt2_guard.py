@@ -18,6 +18,7 @@ from typing import Any
 
 from edgekit.errors import InputError
 from edgekit.formats import AGAIN
+from edgekit.formats.pt2_header import DAMAGE
 
 # Operators that an exported program calls. Namespaces are listed: `torch.ops.load_library` is no namespace.
 _NAMESPACES = "aten|prim|prims|higher_order|quantized|quantized_decomposed|torchvision|torchao|mkldnn|rnn|sym"
@@ -49,14 +50,7 @@ def refuse_code(path: Path) -> None:
                     raise _hostile(path, f"native or Python code ({name})")
                 if name.endswith(".json"):
                     _check(path, name, json.loads(archive.read(name)))
-    except (
-        zipfile.BadZipFile,
-        json.JSONDecodeError,
-        UnicodeDecodeError,
-        EOFError,
-        OSError,
-        NotImplementedError,
-    ) as error:
+    except DAMAGE as error:
         raise InputError(
             f"{path} is damaged or truncated: {error}", where=str(path), remedy=AGAIN, code="truncated_file"
         ) from error

@@ -25,7 +25,7 @@ _MOST_BYTES = 64 * 1024 * 1024
 _MOST_SIZE = 2**63 - 1
 #: What reading a damaged archive, or JSON that says something else, ends with. RuntimeError: of zipfile, where a member
 #: is encrypted (NotImplementedError and RecursionError are kinds of it).
-_DAMAGE = (
+DAMAGE = (
     *(OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError),
     *(MemoryError, struct.error, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
@@ -41,7 +41,7 @@ def read_header(path: Path) -> Header:
             if len(found) != 1 or found[0].file_size > _MOST_BYTES:
                 return Header()
             return _read(json.loads(archive.read(found[0])))
-    except _DAMAGE:
+    except DAMAGE:
         return Header()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import zipfile
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edgekit.errors import InputError
 from edgekit.formats import Header
+from edgekit.formats.pt2_guard import refuse_code
 from edgekit.formats.pt2_header import read_header
 
 
@@ -124,6 +127,8 @@ def test_an_encrypted_member(tmp_path: Path) -> None:
     data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
     assert read_header(path) == Header()
+    with pytest.raises(InputError, match=r"damaged or truncated.*encrypted"):
+        refuse_code(path)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -137,3 +142,5 @@ def test_damage_of_every_way_to_compress(tmp_path: Path, method: str) -> None:
             data[draw.randrange(len(data))] = draw.choice((0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256)))
         path.write_bytes(data)
         assert isinstance(read_header(path), Header)
+        with contextlib.suppress(InputError):
+            refuse_code(path)

@@ -7,6 +7,7 @@ subgraph, and supported operators outside it stay on the CPU too. Facts are in `
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from edgekit.devices.limits.view import View
@@ -24,6 +25,8 @@ from edgekit.graph import Graph, Operator, TensorInfo
 #: What an operator's status is when the model does not compile and it is not to blame.
 NOT_COMPILED = "Not compiled"
 
+#: Of more classes than these, most have less than 1/100, two or three steps of 8 bits.
+_FEW_CLASSES = 100
 _LAYOUT_ONLY = frozenset({"TRANSPOSE"})
 _FLOATS = frozenset({"float16", "float32", "float64", "bfloat16"})
 
@@ -66,7 +69,7 @@ def predict(graph: Graph, profile: Profile | None = None) -> Placement:
         transposes=sum(1 for operator in graph.operators if operator.type in _LAYOUT_ONLY),
         memory=predict_memory(graph, region),
         violations=violations,
-        notes=(*_notes(graph, table), *_doubts(graph, flags, region, table)),
+        notes=(*_notes(graph, table), *_vanishing(view), *_doubts(graph, flags, region, table)),
     )
 
 
@@ -250,6 +253,21 @@ def _dynamic_tensors(graph: Graph, table: Table) -> list[Violation]:
             message = f"the input `{tensor.name}` leaves a size free besides the batch: {table.failures['dynamic']}"
             found.append(Violation("dynamic_shape", message, table.words("dynamic"), source))
     return found
+
+
+def _vanishing(view: View) -> Iterator[str]:
+    """A note for each final softmax over many classes: as 8-bit integers probabilities have the scale 1/256, which
+    TensorFlow Lite prescribes (the 8-bit quantization specification)."""
+    for operator in view.graph.operators:
+        data, made = view.input(operator, 0), view.output(operator, 0)
+        if operator.type != "SOFTMAX" or data is None or made is None or operator.index not in view.softmax_tail:
+            continue
+        classes = sizes(data)[-1] if data.shape else 0
+        if classes > _FEW_CLASSES and made.dtype in ("int8", "uint8"):
+            yield (
+                f"SOFTMAX (operator {operator.index}) spreads over {classes:,} classes, and in 8 bits it counts in "
+                "steps of 1/256: most of them become 0; the step onnx_cut_tail:softmax_over=0 leaves it to the host"
+            )
 
 
 def _notes(graph: Graph, table: Table) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from edgekit.devices.rules.edgetpu_partition import first_region
 from edgekit.devices.rules.edgetpu_table import load_table
 from edgekit.formats.tflite import describe_model
 from edgekit.formats.tflite_flatbuffer import parse_model
-from edgekit.graph import Graph, Operator, TensorInfo
+from edgekit.graph import Graph, Operator, Quantization, TensorInfo
 
 ROOT = Path(__file__).resolve().parents[3]
 models = SimpleNamespace(**run_path(str(ROOT / "tests" / "tflite_models.py")))
@@ -247,6 +247,25 @@ def test_the_pose_decoder_is_joined_to_what_the_compiler_writes():
     placement = judged(ops.custom("PosenetDecoderOp", (1, 8), out="float32"))
     assert placement.violations == () and placement.subgraphs == 1
     assert sum(note.startswith("PosenetDecoderOp: the compiler refuses") for note in placement.notes) == 1
+
+
+@pytest.mark.parametrize(("classes", "dtype", "told"), [(1000, "int8", 1), (100, "int8", 0), (1000, "float32", 0)])
+def test_a_final_softmax_whose_probabilities_vanish_in_8_bits(classes: int, dtype: str, told: int):
+    """Behind a layer with weights, at the end of the model; one in its middle (attention) is another's matter."""
+    scaled = None if dtype == "float32" else Quantization((1.0,), (0,))
+    tensors = [
+        *[TensorInfo("x", (1, 8), dtype, quantization=scaled), TensorInfo("w", (classes, 8), dtype, constant=True)],
+        *[TensorInfo(name, (1, classes), dtype, quantization=scaled) for name in ("z", "y")],
+        *[TensorInfo("v", (classes, classes), dtype, constant=True), TensorInfo("u", (1, classes), dtype)],
+    ]
+    operators = [
+        Operator(0, "FULLY_CONNECTED", (0, 1), (2,)),
+        Operator(1, "SOFTMAX", (2,), (3,)),
+        Operator(2, "FULLY_CONNECTED", (3, 4), (5,)),
+    ]
+    final = predict(Graph("tflite", tuple(tensors[:4]), tuple(operators[:2]), (0,), (3,)))
+    inner = predict(Graph("tflite", tuple(tensors), tuple(operators), (0,), (5,)))
+    assert [sum("onnx_cut_tail:softmax_over=0" in note for note in one.notes) for one in (final, inner)] == [told, 0]
 
 
 def test_every_operator_is_mapped_refused_or_unknown_to_the_compiler():

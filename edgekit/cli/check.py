@@ -202,7 +202,7 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
     from edgekit.cli.asking import Asking
     from edgekit.cli.chains import format_of
     from edgekit.cli.jobs import Jobs
-    from edgekit.cli.model_flags import parse_shapes
+    from edgekit.cli.model_flags import parse_inputs
     from edgekit.devices.judge import judge_graph, judge_inexpressible
     from edgekit.devices.latency import estimate
     from edgekit.planning.checking import is_compiled_for, steps_to_judged
@@ -220,7 +220,7 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
     path, way, refusal = _convert(question, steps, profiles, out) if steps else (None, Way(), None)
     with Jobs() as jobs:
         if path is None:
-            inputs = {name: {"shape": sizes} for name, sizes in parse_shapes(flags).items()}
+            inputs = parse_inputs(flags)
             artifact = jobs.read_named(flags.model, inputs, flags.weights)
         else:
             artifact = jobs.read_model(path)

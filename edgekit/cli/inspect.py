@@ -38,10 +38,10 @@ def inspect(
       edgekit inspect net.py:build --weights net.safetensors --shape 1x3x224x224
     """
     from edgekit.cli.jobs import Jobs
-    from edgekit.cli.model_flags import Flags, parse_shapes
+    from edgekit.cli.model_flags import Flags, parse_inputs
 
     flags = Flags(model=model, weights=weights, shape=tuple(shape or ()))
-    inputs = {name: {"shape": sizes} for name, sizes in parse_shapes(flags).items()}
+    inputs = parse_inputs(flags)
     with Jobs() as jobs:
         artifact = jobs.read_named(model, inputs, weights)
         graph = jobs.describe(artifact)

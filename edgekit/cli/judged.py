@@ -73,7 +73,7 @@ def _read_other(jobs: Jobs, other: Other, flags: Flags, first: Inputs) -> Artifa
     Raises:
         InputError: it has weights, which only a model has that a Python file builds; or as ``Jobs.read_named``.
     """
-    from edgekit.cli.model_flags import check_weights, own_model, parse_shapes
+    from edgekit.cli.model_flags import check_weights, own_model, parse_inputs
 
     if other.weights is not None:
         if not _is_python(other.model):
@@ -85,7 +85,7 @@ def _read_other(jobs: Jobs, other: Other, flags: Flags, first: Inputs) -> Artifa
         return read_recipe_model(jobs, known)
     inputs: Inputs = {}
     if flags.shape and (_is_python(other.model) or not _is_fixed(jobs, other.model)):
-        inputs = {name: {"shape": sizes} for name, sizes in parse_shapes(replace(flags, model=other.model)).items()}
+        inputs = parse_inputs(replace(flags, model=other.model))
     elif _is_python(other.model):
         inputs = first
     return jobs.read_named(other.model, inputs, other.weights)

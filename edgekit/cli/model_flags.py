@@ -37,7 +37,11 @@ WeightsOption = Annotated[
 ]
 ShapeOption = Annotated[
     list[str] | None,
-    typer.Option("--shape", metavar="[NAME=]1x3x224x224", help="Shape of an input, the batch first. Repeatable."),
+    typer.Option(
+        "--shape",
+        metavar="[NAME=]1x3x224x224[:TYPE]",
+        help="Shape of an input, the batch first, and its type if that is not float32. Repeatable.",
+    ),
 ]
 PreprocessOption = Annotated[
     str | None,
@@ -238,7 +242,7 @@ def _settings(flags: Flags) -> dict[str, Any]:
     if flags.weights is not None:
         settings["model.weights"] = {"path": str(flags.weights)}
     if flags.shape:
-        settings["model.inputs"] = {name: {"shape": shape} for name, shape in parse_shapes(flags).items()}
+        settings["model.inputs"] = parse_inputs(flags)
     if flags.preprocess is not None:
         settings["preprocess"] = read_preprocess(flags.preprocess)
     if flags.data is not None:
@@ -264,21 +268,39 @@ def model_name(model: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "model"
 
 
-def parse_shapes(flags: Flags) -> dict[str, list[int]]:
-    """``--shape`` texts as {input name: sizes}. One without a name is that of the model's only input."""
-    shapes: dict[str, list[int]] = {}
+def parse_inputs(flags: Flags) -> Inputs:
+    """``--shape`` texts as {input name: {shape: sizes, dtype: where it is told}}. One without a name is that of the
+    model's only input."""
+    inputs: Inputs = {}
     for text in flags.shape:
-        name, separator, sizes = text.rpartition("=")
+        name, separator, told = text.rpartition("=")
+        sizes, typed, dtype = told.partition(":")
+        if typed:
+            _check_dtype(text, dtype)
         parts = sizes.lower().split("x")
         if not all(part.isdecimal() and int(part) > 0 for part in parts) or (separator and not name):
             raise InputError(
                 f"--shape {text} is no shape", remedy="write it as 1x3x224x224, or NAME=1x3x224x224", code="usage"
             )
         shape = [int(part) for part in parts]
-        shapes[name or _only_input(flags, shape)] = shape
-    if len(shapes) != len(flags.shape):
+        inputs[name or _only_input(flags, shape)] = {"shape": shape, **({"dtype": dtype} if typed else {})}
+    if len(inputs) != len(flags.shape):
         raise InputError("--shape names an input twice, or needs NAME= for each of several", code="usage")
-    return shapes
+    return inputs
+
+
+def _check_dtype(text: str, dtype: str) -> None:
+    from typing import get_args
+
+    from edgekit.recipe.schema import InputType
+
+    known = get_args(InputType)
+    if dtype not in known:
+        raise InputError(
+            f"--shape {text}: `{dtype}` is no type of an input",
+            remedy=f"the types are {', '.join(known)}",
+            code="usage",
+        )
 
 
 def _only_input(flags: Flags, shape: list[int]) -> str:

@@ -133,7 +133,7 @@ def _run_on_zeros(path: Path, program: Program, inputs: Sequence[Tensor]) -> dic
         raise InputError(
             f"{path.name} does not run on {shapes}: {type(error).__name__}: {first_line(error)}",
             where=str(path),
-            remedy="correct the shapes under model.inputs",
+            remedy="correct shapes or types: --shape NAME=1x32:int64, or shape and dtype under model.inputs",
             code="model_does_not_run",
         ) from error
 

@@ -49,12 +49,15 @@ class Weights(Written):
     get: str | None = None
 
 
+InputType = Literal["float32", "float16", "uint8", "int8", "int16", "int32", "int64", "bool"]
+
+
 class Input(Written):
     """An input of the source model, where its file does not say it: shape with the batch axis, layout, type."""
 
     shape: list[int] | None = None
     layout: Literal["NCHW", "NHWC", "NCW", "NWC", "NC"] | None = None
-    dtype: Literal["float32", "float16", "uint8", "int8", "int16", "int32", "int64", "bool"] | None = None
+    dtype: InputType | None = None
 
     @field_validator("shape")
     @classmethod

@@ -13,7 +13,7 @@ import pytest
 
 from edgekit.cli.build import wanted_targets
 from edgekit.cli.chains import shortest_chain
-from edgekit.cli.model_flags import Flags, may_be_pictures, model_name, parse_shapes
+from edgekit.cli.model_flags import Flags, may_be_pictures, model_name, parse_inputs
 from edgekit.errors import InputError
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -127,13 +127,29 @@ def test_an_excluded_precision(folder: Path, edgekit_command: Command) -> None:
 
 
 def test_shapes() -> None:
-    assert parse_shapes(Flags(model="net.py:build", shape=("1x3x8x8",))) == {"input": [1, 3, 8, 8]}
-    assert parse_shapes(Flags(model="n.py:b", shape=("a=1x3", "b=2"))) == {"a": [1, 3], "b": [2]}
-    for text in ("1x0x3", "=1x3", "1x", "a=", "1,3"):
+    assert parse_inputs(Flags(model="net.py:build", shape=("1x3x8x8",))) == {"input": {"shape": [1, 3, 8, 8]}}
+    assert parse_inputs(Flags(model="n.py:b", shape=("a=1x3", "b=2:int64"))) == {
+        "a": {"shape": [1, 3]},
+        "b": {"shape": [2], "dtype": "int64"},
+    }
+    for text in ("1x0x3", "=1x3", "1x", "a=", "1,3", "1x3:", "1x3:int3"):
         with pytest.raises(InputError):
-            parse_shapes(Flags(model="net.py:build", shape=(text,)))
+            parse_inputs(Flags(model="net.py:build", shape=(text,)))
     with pytest.raises(InputError, match="twice"):
-        parse_shapes(Flags(model="net.py:build", shape=("1x3", "1x4")))
+        parse_inputs(Flags(model="net.py:build", shape=("1x3", "1x4")))
+
+
+def test_a_type_told_with_a_shape_reaches_the_model(edgekit_command: Command, tmp_path: Path) -> None:
+    """An embedding takes indices, which a float32 example is not."""
+    (tmp_path / "net.py").write_text(
+        "import torch\ndef build():\n    return torch.nn.Sequential(torch.nn.Embedding(9, 4), torch.nn.Linear(4, 2))\n"
+    )
+    done = edgekit_command("inspect", "net.py:build", "--shape", "ids=1x5:int64", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["inputs"][0]["dtype"] == "int64"
+    done = edgekit_command("inspect", "net.py:build", "--shape", "ids=1x5", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "ids 1x5 float32" in done.stderr and "--shape NAME=1x32:int64" in done.stderr
 
 
 def test_the_only_input_is_named_by_the_file(folder: Path, edgekit_command: Command) -> None:

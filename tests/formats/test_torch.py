@@ -73,6 +73,7 @@ def test_a_wrong_declaration_says_that_the_model_does_not_run(files: Path) -> No
     with pytest.raises(InputError, match="does not run on image 1x4x64x64") as raised:
         FORMATS.get("torch").read_io(files / "detector.pt", Declared({"image": (1, 4, 64, 64)}))
     assert raised.value.exit_code == 2
+    assert ":int64" in str(raised.value.remedy) and "dtype" in str(raised.value.remedy)
     # TorchScript's own text begins with where it happened.
     assert "RuntimeError: Given groups=1" in raised.value.message
 

@@ -23,7 +23,10 @@ def spreads(view: View, operator: Operator, told: Mapping[str, int]) -> Complain
     rows, inner = (size or 1 for size in first.shape[-2:][:: -1 if operator.attributes.get("adj_x") else 1])
     columns = second.shape[-2 if operator.attributes.get("adj_y") else -1] or 1
     heads, most = math.prod(size or 1 for size in first.shape[:-2]), told["numbers"] // (inner * columns)
-    if most == 0 or heads * math.ceil(rows / most) > told["parts"]:
+    each = math.ceil(rows / math.ceil(rows / most)) if most else 0  # rows of a part: never n where D = S = n
+    while inner == columns > 1 and each and inner in (each, rows % each):
+        each -= 1
+    if each == 0 or heads * math.ceil(rows / each) > told["parts"]:
         return Complaint(f"it makes {heads * rows * inner * columns:,} products, of {heads:,} heads")
     return None
 

@@ -40,7 +40,7 @@ class Options(StepOptions):
     keep: tuple[str, ...] = Field((), description="names of nodes that stay as they are")
 
 
-@rewriting_step("onnx_spread_products", version=3, options=Options, exact=True)
+@rewriting_step("onnx_spread_products", version=4, options=Options, exact=True)
 def onnx_spread_products(model: Any, options: Options) -> tuple[str, ...]:
     """Write products of two computed tensors (attention) as multiplications and sums."""
 
@@ -61,18 +61,20 @@ def _spread(node: Any, scope: Scope, options: Options) -> list[Any] | None:
     (*heads, rows, inner), (*others, _, columns) = (each or () for each in sizes)
     count = math.prod(heads)
     most = options.most_numbers // (inner * columns)  # rows of one part
-    if heads != others or most == 0 or count * math.ceil(rows / most) > options.most_parts:
+    each = _rows_of_a_part(rows, inner, columns, most) if most else 0
+    if heads != others or each == 0 or count * math.ceil(rows / each) > options.most_parts:
         return None
     writer = _Writer(scope, node.output[0])
     first = writer.reshape(_before_reshape(scope, node.input[0]), [1, count * rows, 1, inner])
     source = _before_swap(scope, node.input[1])
     second = _before_reshape(scope, source or node.input[1])
-    second = writer.reshape(second, [1, count, *((columns, inner) if source else (inner, columns))])
+    height, width = (columns, inner) if source else (inner, columns)
+    # The heads one below the other: of [1, heads, height, width], onnx2tf cuts heads off the width where that is small.
+    second = writer.reshape(second, [1, 1, count * height, width])
     made = []
     for head in range(count):
-        right = writer.cut(second, head, head + 1, count)
+        right = writer.cut(second, head * height, (head + 1) * height, count * height, axis=2)
         right = right if source else writer.add("Transpose", [right], "turned", perm=[0, 1, 3, 2])
-        each = math.ceil(rows / math.ceil(rows / most))
         sums = []
         ends = [min(start + each, rows) for start in range(0, rows, each)]
         for start, end in zip([0, *ends], ends, strict=False):
@@ -87,6 +89,16 @@ def _spread(node: Any, scope: Scope, options: Options) -> list[Any] | None:
     return writer.finish()
 
 
+def _rows_of_a_part(rows: int, inner: int, columns: int, most: int) -> int:
+    """At most so many, in parts of one size but for the last; none of n rows where D = S = n: onnx2tf takes
+    [1, n, 1, n] and [1, 1, n, n] for one tensor in two layouts and turns one of them. (The condition `spreads` of the
+    remedy, in edgekit.devices.limits.tokens, counts alike.)"""
+    each = math.ceil(rows / math.ceil(rows / most))
+    while inner == columns > 1 and inner in (each, rows % each):
+        each -= 1
+    return each
+
+
 class _Writer(NodeWriter):
     """With the nodes that this step is made of."""
 
@@ -94,11 +106,11 @@ class _Writer(NodeWriter):
         wanted = self.scope.constant(np.array(sizes, np.int64), f"{self.output}_sizes")
         return self.add("Reshape", [name, wanted], "reshaped")
 
-    def cut(self, name: str, start: int, end: int, size: int) -> str:
-        """[1, size, ...] -> [1, end - start, ...]"""
+    def cut(self, name: str, start: int, end: int, size: int, axis: int = 1) -> str:
+        """[1, size, ...] -> [1, end - start, ...], or that of another axis"""
         if end - start == size:
             return name
-        limits = [self.scope.constant(np.array([each], np.int64), f"{self.output}_cut") for each in (start, end, 1)]
+        limits = [self.scope.constant(np.array([each], np.int64), f"{self.output}_cut") for each in (start, end, axis)]
         return self.add("Slice", [name, *limits], "part")
 
     def join(self, names: list[str]) -> str:

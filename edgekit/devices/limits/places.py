@@ -53,6 +53,13 @@ def at_an_end(view: View, operator: Operator, told: bool) -> Complaint | None:
     return None if found == told else Complaint("whether it stands at an end of the model")
 
 
+@limit
+def at_input(view: View, operator: Operator, told: bool) -> Complaint | None:
+    """Whether only reshapes and transposes stand between it and an input of the model."""
+    found = _leads(view, operator.inputs[:1], forward=False)
+    return None if found == told else Complaint("whether it reads an input of the model")
+
+
 def _leads(view: View, tensors: Sequence[int], *, forward: bool) -> bool:
     ends = view.graph.outputs if forward else view.graph.inputs
     if any(index in ends for index in tensors):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,14 +11,15 @@ import typer
 
 from edgekit.cli.apps import JsonOption, TargetsDirOption
 from edgekit.cli.asking import FOLDER
-from edgekit.cli.further import Further, Way, propose, way_of
+from edgekit.cli.further import Further, Way, command_with, propose, run_step, way_of
 from edgekit.cli.model_flags import ShapeOption, WeightsOption
 from edgekit.cli.terminal import answer, answer_json
-from edgekit.errors import INEXPRESSIBLE, EdgekitError, InputError, from_dict
+from edgekit.errors import INEXPRESSIBLE, EdgekitError, InputError, Interrupted, from_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from edgekit.artifact import Artifact
     from edgekit.checks.measurement import Verdict
     from edgekit.cli.asking import Asked
     from edgekit.cli.jobs import Jobs
@@ -239,6 +241,8 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         further = Further()
         if not compiled:
             further, placement = propose(jobs, question, judgement.placement, given, start)
+            if not steps and further.command is None and placement.verdict() != "fits":
+                further = replace(further, command=_with_own_steps(jobs, question, artifact, placement.verdict()))
             judgement = replace(judgement, placement=replace(placement, notes=(*placement.notes, *notes)))
     latency = None if compiled or refusal else estimate(graph, profile, judgement.placement, precision=precision)
     return Checked(
@@ -254,6 +258,34 @@ def _judge(question: Question, profiles: Mapping[str, Profile], out: Path | None
         tail=None if artifact.tail is None else artifact.tail.path,
         asked=asking.asked,
     )
+
+
+def _with_own_steps(jobs: Jobs, question: Question, artifact: Artifact, verdict: str) -> str | None:
+    """The command that judges a file, which was judged as it is, as the route's own steps leave it before they reach
+    another format (as a run does); None where they do not change the verdict."""
+    from edgekit.devices.judge import judge_graph
+    from edgekit.steps import STEPS
+
+    profile, precision = question.profile, question.precision
+    route = ((use, STEPS.get(use.step)) for use in profile.routes[precision])
+    own: list[Written] = [
+        {use.step: dict(use.options)}
+        for use, step in route
+        if step.exact and step.accepts == step.produces == artifact.format
+    ]
+    if not own:
+        return None
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgekit-check-") as folder:
+            for place, written in enumerate(own):
+                artifact = run_step(jobs, written, artifact, Path(folder) / str(place))
+            graph = jobs.describe(artifact)
+    except EdgekitError as error:
+        if isinstance(error, Interrupted):
+            raise
+        return None
+    changed = judge_graph(graph, profile, precision=precision).placement.verdict() != verdict
+    return command_with(question, own) if changed else None
 
 
 def _check_sizes(question: Question, given: str) -> tuple[str, ...]:

@@ -98,11 +98,11 @@ def propose(jobs: Jobs, question: Question, placement: Placement, given: str, wa
             break
         placement = following
     changing = [written for written in named if written not in idle and written not in failed]
-    command = _command(question, in_order(changing)) if changing else None
+    command = command_with(question, in_order(changing)) if changing else None
     return Further(command, tuple(map(step_text, idle)), reasons), mark_remedies(placement, taken, idle, failed)
 
 
-def _command(question: Question, steps: Sequence[Written]) -> str:
+def command_with(question: Question, steps: Sequence[Written]) -> str:
     """Of the model with the sizes of its flags, the steps of ``--step`` and then ``steps``."""
     flags, profile, precision = question.flags, question.profile, question.precision
     words = ["edgekit", "check", str(flags.model)]
@@ -131,7 +131,7 @@ def _with_batch_of_one(question: Question, given: str) -> str | None:
         shapes.append(name + equals + "x".join(["1" if free else first, *others]))
     if tuple(shapes) == question.flags.shape:
         return None
-    return _command(replace(question, flags=replace(question.flags, shape=tuple(shapes))), ())
+    return command_with(replace(question, flags=replace(question.flags, shape=tuple(shapes))), ())
 
 
 def _changes(jobs: Jobs, question: Question, written: Written, given: str, way: Way) -> bool:
@@ -153,11 +153,11 @@ def _changes(jobs: Jobs, question: Question, written: Written, given: str, way: 
         before = chain[: [next(iter(each)) for each in chain].index(name)]
     with tempfile.TemporaryDirectory(prefix="edgekit-check-") as folder:
         for place, each in enumerate(before):
-            start = _run(jobs, each, start, Path(folder) / str(place))
-        return _run(jobs, written, start, Path(folder) / "last").sha256 != start.sha256
+            start = run_step(jobs, each, start, Path(folder) / str(place))
+        return run_step(jobs, written, start, Path(folder) / "last").sha256 != start.sha256
 
 
-def _run(jobs: Jobs, written: Written, artifact: Artifact, folder: Path) -> Artifact:
+def run_step(jobs: Jobs, written: Written, artifact: Artifact, folder: Path) -> Artifact:
     """What one step makes of a file, in ``folder``, without samples."""
     from edgekit.artifact import Artifact
     from edgekit.steps import STEPS

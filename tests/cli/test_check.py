@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
@@ -493,3 +494,26 @@ def test_an_operator_of_a_foreign_domain(target: str, onnx2tf: Path, edgekit_com
     reasons += [operator["reason"] for operator in found["operators"] if operator["reason"]]
     assert any("operator of the domain com.acme" in reason for reason in reasons)
     assert "pip install" not in json.dumps(found)
+
+
+def test_a_step_of_the_route_that_settles_it_is_named(edgekit_command: Command, tmp_path: Path) -> None:
+    """A file is judged as it is; a run simplifies it first, which folds what the plugin does not list."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    values = [helper.make_tensor_value_info(end, TensorProto.FLOAT, [1, 4]) for end in ("x", "y")]
+    nodes = [
+        helper.make_node("ConstantOfShape", ["sizes"], ["zeros"]),
+        helper.make_node("Concat", ["x", "zeros"], ["both"], axis=1),
+        helper.make_node("Relu", ["both"], ["wide"]),
+        helper.make_node("Slice", ["wide", "first", "last"], ["y"]),
+    ]
+    constants = {"sizes": [1, 4], "first": [0, 2], "last": [1, 6]}
+    stored = [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], stored)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), tmp_path / "m.onnx")
+    words = ["m.onnx", "--target", "ncs2"]
+    found = json.loads(edgekit_command("check", *words, "--json", cwd=tmp_path).stdout)
+    assert (found["verdict"], found["steps"]) == ("not_known", [])
+    assert found["next"] == "edgekit check m.onnx --target ncs2 --step onnx_simplify"
+    command = found["next"].split()
+    assert document(edgekit_command(*command[1:], "--json", cwd=tmp_path))["verdict"] == "fits"

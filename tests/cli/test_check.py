@@ -195,8 +195,8 @@ def test_own_board(tiny: Any, boards: Path, edgekit_command: Command) -> None:
     assert found["judged"] == {"path": str(tiny.model), "format": "onnx", "assumed_quantized": False}
     assert found["verdict"] == "fits"
     assert [operator["type"] for operator in found["operators"]] == ["Gemm"]
-    # 8 * 3 weights and 3 biases in half precision, in which the board computes; the input's 8 numbers and the output's 3
-    # are held at one time, of four bytes as in the file.
+    # 8 * 3 weights and 3 biases of two bytes, as the board computes in half precision; the input's 8 numbers and the
+    # output's 3 are held at one time, of four bytes as in the file.
     assert found["memory"]["parameter_bytes"]["needs"] == 2 * 27
     assert found["memory"]["activation_bytes"]["needs"] == 4 * 11
 

@@ -24,8 +24,10 @@ Written = dict[str, dict[str, Any]]
 #: A step in a remedy's text, with the options that it is told with: NAME, NAME:OPTION=VALUE.
 _STEP = re.compile(r"\b(\w+)((?::\w+=[\w.+-]+(?:,\w+=[\w.+-]+)*)?)")
 #: Steps that stand before, and behind, those that are not named here.
-_FIRST = (FIX, "onnx_lower_opset", "onnx_simplify", "onnx_widen_1d", "onnx_convolve_shuffles", "onnx_lower_rank")
-_FIRST += ("onnx_convolve_products",)
+_FIRST = (
+    *(FIX, "onnx_lower_opset", "onnx_simplify", "onnx_widen_1d", "onnx_convolve_shuffles", "onnx_lower_rank"),
+    "onnx_convolve_products",
+)
 _LAST = ("onnx_spread_products", "onnx_cut_tail", "onnx_split_large")
 
 

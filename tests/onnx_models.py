@@ -37,13 +37,19 @@ def integers(*values: int) -> np.ndarray:
 
 
 def save(
-    path: Path, nodes: list[Node], shape: tuple[int | str, ...], *, opset: int = 17, **constants: np.ndarray
+    path: Path,
+    nodes: list[Node],
+    shape: tuple[int | str, ...],
+    *,
+    opset: int = 17,
+    dtype: str = "float32",
+    **constants: np.ndarray,
 ) -> Artifact:
-    """A model from `x` of that shape to `y`."""
+    """A model from `x` of that shape and type to `y`."""
     graph = helper.make_graph(
         nodes,
         "test",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("x", helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()],
     )
@@ -51,7 +57,7 @@ def save(
     model = onnx.shape_inference.infer_shapes(model)
     onnx.save(model, path)
     x, y = (_sizes(value) for value in (model.graph.input[0], model.graph.output[0]))
-    io = IO((Tensor("x", "x", x, "float32"),), (Tensor("y", "y", y, "float32"),))
+    io = IO((Tensor("x", "x", x, dtype),), (Tensor("y", "y", y, "float32"),))
     return Artifact(path, "onnx", *hash_files([path]), io)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ PICTURE: Shape = (1, 3, 16, 16)
 @dataclass(frozen=True)
 class Case:
     """A model from ``x`` to ``y``; ``refused`` is the operator that the remedy is told of. ``release`` is the level by
-    which a table judges it (None: its profile's own)."""
+    which a table judges it (None: its profile's own), ``dtype`` the type of ``x``."""
 
     refused: str
     nodes: list[Node]
@@ -25,6 +25,7 @@ class Case:
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     opset: int = 17
     release: str | None = None
+    dtype: str = "float32"
 
 
 def _first(channels: int = 24, given: str = "x", made: str = "c", inputs: int = 3) -> tuple[Node, dict[str, Any]]:
@@ -175,6 +176,19 @@ _APART = Case(
 
 
 #: {(table, cause, which of its remedies): the case}.
+_PICTURES = Case(
+    "CAST",
+    [
+        node("Transpose", "x", "t", perm=[0, 3, 1, 2]),
+        node("Cast", "t", "f", to=TensorProto.FLOAT),
+        node("Div", "f", "most", "d"),
+        node("Conv", "d", "w", "y"),
+    ],
+    (1, 16, 16, 3),
+    {"most": np.array(255, np.float32), "w": numbers(4, 3, 1, 1)},
+    dtype="uint8",
+)
+
 CASES: dict[tuple[str, str, int], Case] = {
     ("edgetpu", "operator/any", 0): _end("SQRT", node("Sigmoid", "c", "s"), node("Sqrt", "s", "y")),
     ("edgetpu", "operator/EXP", 0): _SELU,
@@ -230,6 +244,9 @@ CASES: dict[tuple[str, str, int], Case] = {
     ("edgetpu", "newer_operator/RELU_0_TO_1", 0): _activation("RELU_0_TO_1", "HardSigmoid"),
     ("edgetpu", "newer_operator/SIGN", 0): _as("SIGN", _GELU),
     ("edgetpu", "newer_operator/GELU", 0): _activation("GELU", "Gelu", 20),
+    ("tensorrt", "type", 1): replace(_PICTURES, refused="Cast", opset=13),
+    ("edgetpu", "operator/CAST", 0): _PICTURES,
+    ("edgetpu", "data_type/CAST", 0): _PICTURES,
     ("edgetpu", "data_type/any", 0): _as("CAST", _ELU),
     ("edgetpu", "data_type/any", 1): _ARGMAX,
     ("edgetpu", "rank/any", 1): _between("TRANSPOSE", *_turned("c", [0, 1, 4, 2, 5, 3], "a"), made=6, **_CELL),

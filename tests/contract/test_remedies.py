@@ -96,7 +96,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, tuple[Artifact
 
 
 def make(case: Case, step: str, stem: Path) -> tuple[Artifact, Artifact]:
-    source = save(stem.with_suffix(".onnx"), case.nodes, case.shape, opset=case.opset, **case.constants)
+    source = save(
+        stem.with_suffix(".onnx"), case.nodes, case.shape, opset=case.opset, dtype=case.dtype, **case.constants
+    )
     ((name, options),) = parse_steps([step])[0].items()
     return source, apply(name, source, stem, **options)
 

@@ -8,6 +8,9 @@ from edgekit.devices.limits import Complaint, either, limit
 from edgekit.devices.limits.view import View
 from edgekit.graph import Operator
 
+#: What only puts numbers elsewhere, in TensorFlow Lite's words and in ONNX's.
+_MOVES = frozenset({"RESHAPE", "TRANSPOSE", "Reshape", "Transpose"})
+
 
 @limit
 def is_type(view: View, operator: Operator, told: Sequence[str]) -> Complaint | None:
@@ -54,10 +57,11 @@ def at_an_end(view: View, operator: Operator, told: bool) -> Complaint | None:
 
 
 @limit
-def at_input(view: View, operator: Operator, told: bool) -> Complaint | None:
-    """Whether only reshapes and transposes stand between it and an input of the model."""
-    found = _leads(view, operator.inputs[:1], forward=False)
-    return None if found == told else Complaint("whether it reads an input of the model")
+def at_input(view: View, operator: Operator, told: Sequence[str]) -> Complaint | None:
+    """The types of an input of the model of which only reshapes and transposes separate it."""
+    read = view.input(operator, 0)
+    found = read is not None and read.dtype in told and _leads(view, operator.inputs[:1], forward=False)
+    return None if found else Complaint("it reads no such input of the model")
 
 
 def _leads(view: View, tensors: Sequence[int], *, forward: bool) -> bool:
@@ -69,7 +73,7 @@ def _leads(view: View, tensors: Sequence[int], *, forward: bool) -> bool:
     else:
         makers = [view.makers[index] for index in tensors if index in view.makers]
         near = [(one.type, one.inputs[:1]) for one in makers]
-    return any(type_ in ("RESHAPE", "TRANSPOSE") and _leads(view, further, forward=forward) for type_, further in near)
+    return any(type_ in _MOVES and _leads(view, further, forward=forward) for type_, further in near)
 
 
 def _is_read(view: View, operator: Operator, path: Sequence[str]) -> bool:

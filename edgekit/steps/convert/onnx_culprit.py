@@ -25,6 +25,10 @@ from edgekit.steps.convert.onnx_rewriting import infer_tensors, read_names
 Attempt = Callable[[Artifact], bool]
 
 
+#: It writes the whole model anew: named only where no step for the operator does.
+_WIDEST = "onnx_lower_opset"
+
+
 @dataclass(frozen=True)
 class Culprit:
     """An operator at which a conversion fails; ``cure`` is the step after which it does not (None: none is known), and
@@ -141,7 +145,7 @@ class _Cutter:
 def _find_cure(context: Context, artifact: Artifact, node: Any, converts: Attempt) -> Step | None:
     """The first step, exact ones before others, that writes a node otherwise so that it converts."""
     rewriting = [step for step in STEPS if step.accepts == step.produces == "onnx" and not step.calibrates]
-    for step in sorted(rewriting, key=lambda step: not step.exact):
+    for step in sorted(rewriting, key=lambda step: (not step.exact, step.name == _WIDEST)):
         folder = context.workdir / "cure" / step.name
         folder.mkdir(parents=True)
         try:

@@ -144,6 +144,14 @@ def _integer(entries: dict[str, str], key: str, path: Path) -> int:
     return int(text)
 
 
+def bodies_of(node: Any) -> Iterator[Any]:
+    """The graphs that a node runs: the branches of ``If``, the body of ``Loop``, ``Scan`` and the like."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
 def all_tensors(model: Any) -> Iterator[Any]:
     """Every TensorProto: initializers and attributes, in subgraphs and functions too."""
     import onnx
@@ -159,13 +167,12 @@ def all_tensors(model: Any) -> Iterator[Any]:
                 yield sparse.indices
             nodes.extend(graph.node)
         while nodes:
-            for attribute in nodes.pop().attribute:
+            node = nodes.pop()
+            for attribute in node.attribute:
                 if attribute.type == onnx.AttributeProto.TENSOR:
                     yield attribute.t
                 yield from attribute.tensors
-                if attribute.type == onnx.AttributeProto.GRAPH:
-                    graphs.append(attribute.g)
-                graphs.extend(attribute.graphs)
+            graphs.extend(bodies_of(node))
 
 
 def read_constants(model: Any) -> dict[str, np.ndarray]:
@@ -249,7 +256,7 @@ def normalize(model: Any) -> None:
 
 
 def _has_subgraphs(graph: Any) -> bool:
-    return any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute)
+    return any(True for node in graph.node for _ in bodies_of(node))
 
 
 def _order_initializers(graph: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgekit.formats import Watched
+from edgekit.formats.onnx_file import bodies_of
 from edgekit.formats.onnx_session import OnnxSession, open_session
 from edgekit.formats.selection import TRAINED_OVER, Piece, Role, Search, Selection
 
@@ -136,20 +137,13 @@ def _role(node: Any, selects: bool, learned: int) -> Role:
 
 
 def _selects(node: Any) -> bool:
-    return node.op_type in SELECTS or any(_selects(inner) for graph in _graphs(node) for inner in graph.node)
-
-
-def _graphs(node: Any) -> Iterator[Any]:
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
+    return node.op_type in SELECTS or any(_selects(inner) for graph in bodies_of(node) for inner in graph.node)
 
 
 def _reads(node: Any) -> Iterator[str]:
     """The tensors of the main graph that a node reads, those of its bodies' nodes included."""
     yield from (name for name in node.input if name)
-    for graph in _graphs(node):
+    for graph in bodies_of(node):
         own = {name for inner in graph.node for name in inner.output} | {value.name for value in graph.input}
         own |= {tensor.name for tensor in graph.initializer}
         for inner in graph.node:

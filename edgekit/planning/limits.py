@@ -45,9 +45,6 @@ def check_limits(recipe: Recipe, profile: Profile, output: str, uses: Sequence[U
     _check_shapes(recipe, profile, output, uses, header)
 
 
-_AGAIN = "export the model again"
-
-
 def _check_opset(
     recipe: Recipe,
     profile: Profile,
@@ -62,22 +59,23 @@ def _check_opset(
         return
     if (uses[-1].step.produces if uses else format_name) != "onnx":
         return
-    opset, where, how = header.opset, str(recipe.place("model", "file")), _AGAIN
+    opset, where, how = header.opset, str(recipe.place("model", "file")), "export the model again"
+    or_lower = "; or add the step onnx_lower_opset with that opset"
     for use in uses:
         if "opset" in use.options:
             opset = use.options["opset"]
             where = f"{use.step.name}: opset ({use.origins.get('opset', 'default')})"
-            how = f"set the option of {use.step.name} (leave it out to have the route's)"
+            how, or_lower = f"set the option of {use.step.name} (leave it out to have the route's)", ""
             if opset is None and most is not None and most.known:
                 raise _unset_opset(profile, output, use.step.name, most)
     if opset is None:
         return
     if most is not None and most.value is not None and opset > most.value:
-        again = "" if how != _AGAIN else f"; or add the step onnx_lower_opset with opset {most.value}"
+        older = "at which newer operators are written in older ones"
         raise ExcludedError(
             f"{output} would have opset {opset}; {profile.title} reads up to {most.value} ({most.source})",
             where=where,
-            remedy=f"{how} with opset {most.value} or lower, at which newer operators are written in older ones{again}",
+            remedy=f"{how} with opset {most.value} or lower, {older}{or_lower}",
             code="excluded_opset",
         )
     if least is not None and least.value is not None and opset < least.value:

@@ -59,6 +59,7 @@ REFUSED: dict[str, tuple[list[Node], int, dict[str, Any]]] = {
         18,
         {"f": np.array([1, 1, 0.5, 0.5], np.float32)},
     ),
+    "Pad": ([node("Pad", "x", "p", "y", mode="wrap")], 19, {"p": integers(0, 0, 1, 1, 0, 0, 1, 1)}),
     "Gelu": ([node("Gelu", "x", "y", approximate="tanh")], 20, {}),
     "RoiAlign": (
         [node("RoiAlign", "x", "r", "n", "y", output_height=2, output_width=2)],

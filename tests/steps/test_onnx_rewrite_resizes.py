@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
@@ -157,6 +157,7 @@ def test_factors_that_the_sizes_do_not_tell(
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(size=(10, 1), factors=(1.9, 1.0), mode="linear", places="half_pixel", nearest="floor")
 @given(
     size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
     factors=st.tuples(st.floats(0.3, 7), st.floats(0.3, 7)),

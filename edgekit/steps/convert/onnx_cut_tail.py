@@ -10,11 +10,11 @@ from pydantic import Field
 
 from edgekit.artifact import IO, Artifact, Tensor
 from edgekit.formats.onnx_file import read_model, write_model
-from edgekit.steps import Context, Produced, StepOptions, WrittenTail, step
+from edgekit.steps import Context, Produced, StepOptions, WrittenTail
 from edgekit.steps.convert.onnx_cutting import Cut, cut_model, fold_shapes
 from edgekit.steps.convert.onnx_head_split import split_heads
 from edgekit.steps.convert.onnx_postprocessing import Found, find_postprocessing
-from edgekit.steps.convert.onnx_rewriting import Scope
+from edgekit.steps.convert.onnx_rewriting import Scope, onnx_step
 
 #: The longest softmax of the Edge TPU (coral.ai/docs/edgetpu/models-intro, supported operations: 16,000 elements).
 SOFTMAX_OVER = 16000
@@ -39,16 +39,7 @@ class Options(StepOptions):
     )
 
 
-@step(
-    "onnx_cut_tail",
-    accepts="onnx",
-    produces="onnx",
-    stack="onnx",
-    version=3,
-    options=Options,
-    exact=True,
-    requires=("onnx",),
-)
+@onnx_step("onnx_cut_tail", version=3, options=Options, exact=True)
 def onnx_cut_tail(context: Context, artifact: Artifact, options: Options) -> Produced:
     """Cut off float post-processing for the host, so that boxes and scores get scales of their own."""
     model, scope = _read_folded(artifact.path)

@@ -13,7 +13,7 @@ from typing import Any
 from edgekit.errors import InputError
 from edgekit.formats.onnx_file import graph_inputs
 from edgekit.registry import did_you_mean
-from edgekit.steps.convert.onnx_rewriting import read_names
+from edgekit.steps.convert.onnx_rewriting import read_names, rename_tensors
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./-]+")
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_./-]")
@@ -101,10 +101,10 @@ def cut_model(model: Any, tensors: Tensors, names: Sequence[str]) -> Cut:
     kept = wiring.nodes_for(wiring.above(cuts))
     joints = _name_joints(cuts, wiring, tensors)
     device = _part(model, kept, graph_inputs(model), [_value(joint.output, joint) for joint in joints])
-    _rename(device.graph, {joint.name: joint.output for joint in joints})
+    rename_tensors(device.graph, {joint.name: joint.output for joint in joints})
     passed = [_identity(joint) for joint in joints if joint.name in wiring.outputs]
     tail = _part(model, [*passed, *moved], [_value(joint.input, joint) for joint in joints], model.graph.output)
-    _rename(tail.graph, {joint.name: joint.input for joint in joints if joint.name not in wiring.outputs})
+    rename_tensors(tail.graph, {joint.name: joint.input for joint in joints if joint.name not in wiring.outputs})
     return Cut(device, tail, joints, tuple(moved))
 
 
@@ -199,21 +199,6 @@ def _value(name: str, joint: Joint) -> Any:
     from onnx import helper
 
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(joint.dtype)), joint.shape)
-
-
-def _rename(graph: Any, names: Mapping[str, str]) -> None:
-    """Give tensors other names in a graph and in the graphs of its nodes' attributes, which may read them."""
-    changed = {old: new for old, new in names.items() if old != new}
-    graphs = [graph] if changed else []
-    while graphs:
-        each = graphs.pop()
-        for node in each.node:
-            node.input[:] = [changed.get(name, name) for name in node.input]
-            node.output[:] = [changed.get(name, name) for name in node.output]
-            for attribute in node.attribute:
-                graphs += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
-        for value in each.output:
-            value.name = changed.get(value.name, value.name)
 
 
 def _part(model: Any, nodes: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:

@@ -12,8 +12,8 @@ from edgekit.errors import InputError, UnknownName
 from edgekit.formats.onnx_file import graph_inputs, read_model, write_model
 from edgekit.formats.onnx_sizes import set_outputs
 from edgekit.registry import did_you_mean
-from edgekit.steps import Context, Produced, StepOptions, step
-from edgekit.steps.convert.onnx_rewriting import infer_tensors
+from edgekit.steps import Context, Produced, StepOptions
+from edgekit.steps.convert.onnx_rewriting import infer_tensors, onnx_step
 
 Shape = tuple[int | None, ...]
 
@@ -27,16 +27,7 @@ class Options(StepOptions):
     )
 
 
-@step(
-    "onnx_fix_shapes",
-    accepts="onnx",
-    produces="onnx",
-    stack="onnx",
-    version=1,
-    options=Options,
-    exact=True,
-    requires=("onnx",),
-)
+@onnx_step("onnx_fix_shapes", version=1, options=Options, exact=True)
 def onnx_fix_shapes(context: Context, artifact: Artifact, options: Options) -> Produced:
     """Fix the batch and every other free size; onnx_simplify, after it, folds the arithmetic of shapes away."""
     model = read_model(artifact.path)

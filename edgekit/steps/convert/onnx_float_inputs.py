@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +9,8 @@ from pydantic import Field
 
 from edgekit.artifact import IO, Artifact
 from edgekit.formats.onnx_file import graph_inputs, read_model, write_model
-from edgekit.steps import Context, Produced, StepOptions, step
-from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, put_nodes
+from edgekit.steps import Context, Produced, StepOptions
+from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, onnx_step, put_nodes, rename_tensors
 
 #: Integers that float32 holds exactly.
 _EXACT = frozenset({"uint8", "int8", "uint16", "int16", "bool"})
@@ -23,16 +22,7 @@ class Options(StepOptions):
     keep: tuple[str, ...] = Field((), description="inputs that stay as they are")
 
 
-@step(
-    "onnx_float_inputs",
-    accepts="onnx",
-    produces="onnx",
-    stack="onnx",
-    version=1,
-    options=Options,
-    exact=True,
-    requires=("onnx",),
-)
+@onnx_step("onnx_float_inputs", version=1, options=Options, exact=True)
 def onnx_float_inputs(context: Context, artifact: Artifact, options: Options) -> Produced:
     """Take the cast of an integer input (uint8 pictures) out of the model, which then takes the same numbers as floats.
 
@@ -54,7 +44,8 @@ def onnx_float_inputs(context: Context, artifact: Artifact, options: Options) ->
         skipped.update({cast.output[0]: cast.input[0] for cast in casts})
     if changed:
         del model.graph.value_info[:]  # they tell the old types
-        put_nodes(model, list(_without(model, skipped)), scope)
+        put_nodes(model, [node for node in model.graph.node if node.output[0] not in skipped], scope)
+        rename_tensors(model.graph, skipped)
     path = context.workdir / f"{context.stem}.onnx"
     write_model(model, path)
     inputs = tuple(replace(one, dtype="float32") if one.name in changed else one for one in artifact.io.inputs)
@@ -85,20 +76,3 @@ def _find_casts(name: str, scope: Scope, outputs: set[str]) -> list[Any] | None:
             else:
                 return None
     return casts
-
-
-def _without(model: Any, skipped: dict[str, str]) -> Iterator[Any]:
-    """The nodes without the casts; what read them, in bodies too, reads what they read."""
-    for node in model.graph.node:
-        if node.output[0] not in skipped:
-            _rename(node, skipped)
-            yield node
-
-
-def _rename(node: Any, skipped: dict[str, str]) -> None:
-    for place, name in enumerate(node.input):
-        node.input[place] = skipped.get(name, name)
-    for attribute in node.attribute:
-        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            for inner in body.node:
-                _rename(inner, skipped)

@@ -14,8 +14,9 @@ import numpy as np
 from pydantic import Field
 
 from edgekit.errors import StepError
+from edgekit.formats.onnx_file import bodies_of
 from edgekit.steps import StepOptions
-from edgekit.steps.convert.onnx_rewriting import Scope, attribute_of, put_nodes, rewriting_step
+from edgekit.steps.convert.onnx_rewriting import NodeWriter, Scope, attribute_of, put_nodes, rewriting_step
 
 #: Attributes that an older version lacks, and the value at which it does the same (ONNX's operator changelog).
 _NEUTRAL: dict[str, Any] = {
@@ -30,6 +31,8 @@ _NEUTRAL: dict[str, Any] = {
     "start": 0,
     "training_mode": 0,
 }
+#: Values that an attribute may have since an opset only, while it is older itself.
+_SINCE = {"half_pixel_symmetric": 19, "wrap": 19, "max": 18, "min": 18}
 #: IR versions count what a file may hold; 8 is that of the last parsers before opset 17.
 _IR_VERSION = 8
 #: Of what a newer version does otherwise with the same words, the attributes that it has to have (RoiAlign: its default
@@ -80,12 +83,11 @@ class _Lowering:
     def lower(self, graph: Any) -> Iterator[Any]:
         """The nodes of a graph in the older opset; the bodies of its nodes are changed in place."""
         for node in graph.node:
-            for attribute in node.attribute:
-                for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-                    kept = [one.SerializeToString() for one in self.lower(body)]
-                    del body.node[:]
-                    for one in kept:
-                        body.node.add().ParseFromString(one)
+            for body in bodies_of(node):
+                kept = [one.SerializeToString() for one in self.lower(body)]
+                del body.node[:]
+                for one in kept:
+                    body.node.add().ParseFromString(one)
             yield from self._lower_node(node)
 
     def _lower_node(self, node: Any) -> list[Any]:
@@ -113,6 +115,8 @@ class _Lowering:
             return False
         while node.input and not node.input[-1]:
             node.input.pop()
+        if any(_SINCE.get(str(attribute_of(node, one.name, "")), 0) > self.opset for one in node.attribute):
+            return False
         strange = [one for one in node.attribute if one.name not in schema.attributes]
         if not all(self._says_nothing(node, one.name) for one in strange):
             return False
@@ -187,80 +191,48 @@ def _split(node: Any, scope: Scope) -> list[Any] | None:
 
 def _normalize(node: Any, scope: Scope) -> list[Any] | None:
     """LayerNormalization, new with opset 17: (x - mean) / sqrt(mean of squares + epsilon) * scale + bias."""
-    from onnx import helper
-
     source, shape = node.input[0], scope.shape(node.input[0])
     if shape is None or scope.dtype(source) not in ("float32", "float64") or any(node.output[1:]):
         return None
     axes = list(range(attribute_of(node, "axis", -1) % len(shape) - len(shape), 0))
-    chain = _Chain(node, scope)
-    centred = chain.add("Sub", source, chain.add("ReduceMean", source, axes=axes))
-    variance = chain.add("ReduceMean", chain.add("Mul", centred, centred), axes=axes)
-    epsilon = scope.number(attribute_of(node, "epsilon", 1e-5), source, f"{node.name}_epsilon")
-    chain.add("Div", centred, chain.add("Sqrt", chain.add("Add", variance, epsilon)))
+    writer = NodeWriter(scope, node.output[0])
+    centred = writer.add("Sub", [source, writer.add("ReduceMean", [source], "mean", axes=axes)])
+    variance = writer.add("ReduceMean", [writer.add("Mul", [centred, centred])], "variance", axes=axes)
+    epsilon = scope.number(attribute_of(node, "epsilon", 1e-5), source, f"{node.output[0]}_epsilon")
+    made = writer.add("Div", [centred, writer.add("Sqrt", [writer.add("Add", [variance, epsilon])])])
     for operator, place in (("Mul", 1), ("Add", 2)):
         if len(node.input) > place and node.input[place]:
-            chain.add(operator, chain.last, node.input[place])
-    return chain.end(helper)
+            made = writer.add(operator, [made, node.input[place]])
+    return writer.finish()
 
 
 def _hard_swish(node: Any, scope: Scope) -> list[Any]:
     """x * max(0, min(1, x / 6 + 1 / 2)), new with opset 14."""
-    from onnx import helper
-
-    chain = _Chain(node, scope)
-    chain.add("Mul", node.input[0], chain.add("HardSigmoid", node.input[0], alpha=1 / 6, beta=0.5))
-    return chain.end(helper)
+    writer = NodeWriter(scope, node.output[0])
+    writer.add("Mul", [node.input[0], writer.add("HardSigmoid", [node.input[0]], alpha=1 / 6, beta=0.5)])
+    return writer.finish()
 
 
 def _mish(node: Any, scope: Scope) -> list[Any]:
     """x * tanh(softplus(x)), new with opset 18."""
-    from onnx import helper
-
-    chain = _Chain(node, scope)
-    chain.add("Mul", node.input[0], chain.add("Tanh", chain.add("Softplus", node.input[0])))
-    return chain.end(helper)
+    writer = NodeWriter(scope, node.output[0])
+    writer.add("Mul", [node.input[0], writer.add("Tanh", [writer.add("Softplus", [node.input[0]])])])
+    return writer.finish()
 
 
 def _gelu(node: Any, scope: Scope) -> list[Any] | None:
     """x / 2 * (1 + erf(x / sqrt(2))), new with opset 20; its approximation by tanh is left."""
-    from onnx import helper
-
-    source = node.input[0]
+    source, output = node.input[0], node.output[0]
     if attribute_of(node, "approximate", "none") != "none" or not scope.is_float(source):
         return None
-    chain = _Chain(node, scope)
     half, one, root = (
-        scope.number(value, source, f"{node.name}_{name}")
+        scope.number(value, source, f"{output}_{name}")
         for name, value in (("half", 0.5), ("one", 1.0), ("root", 2**-0.5))
     )
-    share = chain.add("Add", chain.add("Erf", chain.add("Mul", source, root)), one)
-    chain.add("Mul", chain.add("Mul", source, half), share)
-    return chain.end(helper)
-
-
-class _Chain:
-    """Nodes that take the place of one; the last writes its output."""
-
-    def __init__(self, node: Any, scope: Scope) -> None:
-        self._node, self._scope = node, scope
-        self._made: list[tuple[str, tuple[str, ...], str, dict[str, Any]]] = []
-
-    @property
-    def last(self) -> str:
-        return self._made[-1][2]
-
-    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        output = self._scope.new_name(f"{self._node.output[0]}_{operator.lower()}")
-        self._made.append((operator, inputs, output, attributes))
-        return output
-
-    def end(self, helper: Any) -> list[Any]:
-        outputs = [*[output for _, _, output, _ in self._made[:-1]], self._node.output[0]]
-        return [
-            helper.make_node(operator, inputs, [output], name=f"{self._node.name}_{place}", **attributes)
-            for place, ((operator, inputs, _, attributes), output) in enumerate(zip(self._made, outputs, strict=True))
-        ]
+    writer = NodeWriter(scope, output)
+    share = writer.add("Add", [writer.add("Erf", [writer.add("Mul", [source, root])]), one])
+    writer.add("Mul", [writer.add("Mul", [source, half]), share])
+    return writer.finish()
 
 
 #: Over one number these are that number; a norm is its absolute value.

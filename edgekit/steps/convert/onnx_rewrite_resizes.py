@@ -43,7 +43,7 @@ class Options(StepOptions):
     )
 
 
-@rewriting_step("onnx_rewrite_resizes", version=5, options=Options, exact=True)
+@rewriting_step("onnx_rewrite_resizes", version=6, options=Options, exact=True)
 def onnx_rewrite_resizes(model: Any, options: Options) -> tuple[str, ...]:
     """Make large resizes in parts or by transposed convolution, and bilinear ones by a large factor so too."""
     done: Counter[str] = Counter()

@@ -14,10 +14,24 @@ import numpy as np
 
 from edgekit.artifact import Artifact
 from edgekit.errors import StepError
-from edgekit.formats.onnx_file import opset_of, read_constants, read_model, write_model
+from edgekit.formats.onnx_file import bodies_of, opset_of, read_constants, read_model, write_model
 from edgekit.steps import Context, Produced, Run, StepOptions, step
 
 FLOATS = ("float16", "float32", "float64")
+
+
+def onnx_step(name: str, *, version: int, options: type[StepOptions], exact: bool) -> Callable[[Run], Run]:
+    """Register the decorated function as a step from onnx to onnx that needs ONNX's library alone."""
+    return step(
+        name,
+        accepts="onnx",
+        produces="onnx",
+        stack="onnx",
+        version=version,
+        options=options,
+        exact=exact,
+        requires=("onnx",),
+    )
 
 
 def rewriting_step(
@@ -37,17 +51,7 @@ def rewriting_step(
             write_model(model, path)
             return Produced(path, artifact.io, notes)
 
-        declare = step(
-            name,
-            accepts="onnx",
-            produces="onnx",
-            stack="onnx",
-            version=version,
-            options=options,
-            exact=exact,
-            requires=("onnx",),
-        )
-        return declare(run)
+        return onnx_step(name, version=version, options=options, exact=exact)(run)
 
     return register
 
@@ -195,10 +199,9 @@ def read_names(nodes: Iterable[Any]) -> set[str]:
     names: set[str] = set()
     for node in nodes:
         names.update(node.input)
-        for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                names.update(value.name for value in graph.output)
-                names |= read_names(graph.node)
+        for body in bodies_of(node):
+            names.update(value.name for value in body.output)
+            names |= read_names(body.node)
     return names
 
 
@@ -206,11 +209,23 @@ def names_in(graph: Any) -> set[str]:
     """The tensors of a graph, and of the graphs of its nodes' attributes, which may not be called alike."""
     names = {name for node in graph.node for name in (*node.input, *node.output)}
     names.update(value.name for value in (*graph.input, *graph.output, *graph.initializer))
-    for node in graph.node:
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
-                names |= names_in(body)
+    for body in (body for node in graph.node for body in bodies_of(node)):
+        names |= names_in(body)
     return names
+
+
+def rename_tensors(graph: Any, names: Mapping[str, str]) -> None:
+    """Give tensors other names in a graph, in place, and in the bodies of its nodes, which may read them."""
+    changed = {old: new for old, new in names.items() if old != new}
+    graphs = [graph] if changed else []
+    while graphs:
+        each = graphs.pop()
+        for node in each.node:
+            node.input[:] = [changed.get(name, name) for name in node.input]
+            node.output[:] = [changed.get(name, name) for name in node.output]
+            graphs.extend(bodies_of(node))
+        for value in each.output:
+            value.name = changed.get(value.name, value.name)
 
 
 def infer_tensors(model: Any) -> dict[str, tuple[str, tuple[int | None, ...] | None]]:
